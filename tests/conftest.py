@@ -1,0 +1,25 @@
+"""What every test stands on: no setting of the developer's own, and a profile for Hypothesis.
+
+HYPOTHESIS_PROFILE=thorough runs fifty times the examples of the default, `ci`.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+for _name in [name for name in os.environ if name.startswith(("ML_DASH_", "DREAMLAKE_"))]:
+    del os.environ[_name]
+
+# The machine may be busy with other tests: how long an example takes says nothing.
+settings.register_profile("ci", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", settings.get_profile("ci"), max_examples=3_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--soak-seconds", type=float, default=20.0, help="how long tests/soak keeps its load up (default: %(default)s)"
+    )
