@@ -1,0 +1,321 @@
+"""Row ↔ line: the one module that knows the bytes of docs/formats/series.md. Pure; opens no file, takes no lock.
+
+A row is encoded once, ``{"value": 0.5, "epoch": 1}``; a line is a row with its index around it.
+NaN and ±Infinity are written as strings, a user's own string of that spelling with its first letter escaped.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import chain
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ml_dash.errors import CorruptData, InvalidInput, InvalidType
+from ml_dash.model import LOGS, Page
+from ml_dash.times import iso
+from ml_dash.values import MAX_FIELDS, plain_mapping
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MAX_ROW = 8 * 1024 * 1024
+"""Bytes of one encoded row."""
+
+_NUMERIC = frozenset({int, float, bool})
+_FLAT = frozenset({int, float, bool, str})
+_TEXT = frozenset({str})
+_DICT = frozenset({dict})
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+_format = msgspec.json.format
+_decode_object = msgspec.json.Decoder(dict[str, Any])
+_SPECIAL = (b'NaN"', b'Infinity"')
+_TOKEN = re.compile(rb'(?<!\\)"(NaN|-?Infinity)"(?!\s*:)')
+_LARGE = 10_000
+"""Points from which a decode pauses the garbage collector: its generations cost more than the decoding."""
+_SHORT = 2 * MAX_FIELDS
+"""Bytes below which a row cannot have too many fields or be too large."""
+
+
+# ---------------------------------------------------------------- encoding
+
+
+def encode_row(row: Mapping[str, Any]) -> bytes:
+    """One row as strict JSON, spaced like ``{"value": 0.5, "epoch": 1}``, at most `MAX_ROW` bytes.
+
+    Raises `InvalidType` naming field and type for a value or key that cannot be stored, `InvalidInput` for
+    one that is too large, too deep or not Unicode.
+    """
+    if type(row) is dict and _TEXT.issuperset(map(type, row)):
+        return encode_fields(row)
+    if not isinstance(row, Mapping):
+        msg = f"a row must be a mapping of fields to values; got {type(row).__name__}. Use append(value=0.5)."
+        raise InvalidType(msg)
+    return _thorough(row)
+
+
+def encode_fields(row: dict[str, Any]) -> bytes:
+    """`encode_row` for a dict whose keys are known to be strings, as keyword arguments are."""
+    try:
+        # One addition proves a row of plain finite numbers: a NaN, an infinity or a value of another type shows in the sum,
+        # and a type that adds up to a number without being one (Fraction, a subclass of int) is one that msgspec refuses.
+        total = sum(row.values())
+        if (type(total) is float or type(total) is int) and total - total == 0:
+            body = _encode(row)
+            if len(body) < _SHORT or (len(row) <= MAX_FIELDS and len(body) < MAX_ROW // 2):
+                return _format(body, indent=0)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    return _encode_other(row)
+
+
+def _encode_other(row: dict[str, Any]) -> bytes:
+    """Rows with texts, and those that need the thorough way."""
+    if _FLAT.issuperset(map(type, row.values())) and len(row) <= MAX_FIELDS:
+        try:
+            body = _encode(row)
+        except ValueError:
+            return _thorough(row)
+        if len(body) < MAX_ROW // 2 and b"null" not in body and not _has_special(body):
+            return _format(body, indent=0)
+    return _thorough(row)
+
+
+def _thorough(row: Mapping[str, Any]) -> bytes:
+    body = _format(_encode(plain_mapping(row)), indent=0)
+    if len(body) > MAX_ROW:
+        msg = f"the row takes {len(body)} bytes; at most {MAX_ROW} are stored. Save large values with files(...)."
+        raise InvalidInput(msg)
+    return body
+
+
+def encode_rows(rows: Iterable[Mapping[str, Any]]) -> list[bytes]:
+    """Each row encoded; all or none. Raises as `encode_row` does, naming the row's position."""
+    rows = rows if isinstance(rows, list) else list(rows)
+    bodies = _encode_flat(rows) if rows else []
+    return _encode_each(rows) if bodies is None else bodies
+
+
+def _encode_each(rows: Sequence[Mapping[str, Any]]) -> list[bytes]:
+    bodies = []
+    for i, row in enumerate(rows):
+        try:
+            bodies.append(encode_row(row))
+        except InvalidInput as e:
+            msg = f"row {i} of the batch: {e}"
+            raise type(e)(msg) from e
+    return bodies
+
+
+def _encode_flat(rows: list[Any]) -> list[bytes] | None:
+    """The batch as one JSON array, cut where its rows meet; None if any row needs the thorough way."""
+    if not _DICT.issuperset(map(type, rows)) or not _TEXT.issuperset(map(type, chain.from_iterable(rows))):
+        return None
+    kinds = set(map(type, chain.from_iterable(map(dict.values, rows))))
+    if not kinds <= _FLAT:
+        return None
+    try:
+        body = _encode(rows)
+    except ValueError:
+        return None
+    if b"null" in body or (str in kinds and _has_special(body)) or max(map(len, rows)) > MAX_FIELDS:
+        return None
+    bodies = _format(body, indent=0)[2:-2].split(b"}, {")
+    if len(bodies) != len(rows) or (len(body) > MAX_ROW and max(map(len, bodies)) > MAX_ROW - 2):
+        return None
+    return [b"{%b}" % b for b in bodies]
+
+
+def _has_special(body: bytes) -> bool:
+    return _SPECIAL[0] in body or _SPECIAL[1] in body
+
+
+# ---------------------------------------------------------------- lines
+
+LINE_TEMPLATE = {False: b'{"index": %d, "data": %b}\n', True: b'{"sequenceNumber": %d, %b\n'}
+"""What (index, row) make a line; for logs (key True) the row comes without its opening brace."""
+_INDEX_LINE = LINE_TEMPLATE[False].__mod__
+_LOG_LINE = LINE_TEMPLATE[True].__mod__
+_FIRST_NUMBER = {
+    False: re.compile(rb'\{\s*"index"\s*:\s*(\d+)\s*,'),
+    True: re.compile(rb'\{\s*"sequenceNumber"\s*:\s*(\d+)\s*,'),
+}
+
+
+def render(kind: str, first: int, rows: Sequence[bytes]) -> bytes:
+    """The lines of consecutive encoded rows, the first at index `first`."""
+    numbers = range(first, first + len(rows))
+    if kind != LOGS:
+        return b"".join(map(_INDEX_LINE, zip(numbers, rows, strict=True)))
+    return b"".join(map(_LOG_LINE, zip(numbers, (row[1:] for row in rows), strict=True)))
+
+
+def index_of(kind: str, line: bytes) -> int | None:
+    """The index that a line (or its beginning) carries, None if these bytes are not the beginning of a line."""
+    found = _FIRST_NUMBER[kind == LOGS].match(line)
+    return int(found[1]) if found and len(found[1]) < 20 else None
+
+
+def row_of(kind: str, line: bytes) -> bytes:
+    """The encoded row that a line of ours holds: the inverse of `render_one`."""
+    if kind == LOGS:
+        return b"{" + line[line.index(b", ") + 2 : -1]
+    return line[line.index(b'"data": ') + 8 : -2]
+
+
+# ---------------------------------------------------------------- decoding
+
+
+def decode_row(row: bytes) -> dict[str, Any]:
+    """An encoded row's fields. Raises `ValueError` where the bytes are not a JSON object."""
+    return _decode_any(row)
+
+
+def decode_page(page: Page) -> list[dict[str, Any]]:
+    """A page's points: ``{"index", "data", "createdAt"}``, for logs ``{"sequenceNumber", "timestamp", "level", "message"}``
+    and "metadata" where there is one. Raises `CorruptData` where a line is not what was written."""
+    points = decode_lines(page)
+    if page.kind != LOGS:
+        for ms, first, stop in segments(page):
+            stamp = iso(ms)
+            for point in points[first:stop]:
+                point.setdefault("createdAt", stamp)
+    return points
+
+
+def decode_lines(page: Page) -> list[dict[str, Any]]:
+    """A page's lines as they stand, decoded. Raises `CorruptData`."""
+    lines = page.lines
+    with _gc_paused(page.count):
+        if not _has_special(lines):
+            try:
+                return _decode_object.decode_lines(lines)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                pass
+        return _each_line(page, _decode_any)
+
+
+def _decode_any(line: bytes) -> dict[str, Any]:
+    if not _has_special(line):
+        try:
+            return _decode_object.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass
+    value = json.loads(_TOKEN.sub(rb"\1", line))
+    if not isinstance(value, dict):
+        msg = f"expected a JSON object, found {type(value).__name__}"
+        raise ValueError(msg)  # noqa: TRY004  the bytes are wrong, not a caller's type
+    return value
+
+
+def _each_line(page: Page, decode: Callable[[bytes], Any]) -> list[Any]:
+    """`decode` over the lines one by one, so that a bad one is named by its place."""
+    out = []
+    offset = 0
+    for line in page.lines.split(b"\n")[:-1]:
+        try:
+            out.append(decode(line))
+        except (ValueError, RecursionError) as e:
+            path, base = page.origin
+            raise CorruptData(path, base + offset, f"a line that is not JSON ({e})") from e
+        offset += len(line) + 1
+    return out
+
+
+def segments(page: Page) -> Iterator[tuple[int, int, int]]:
+    """(unix ms, first, stop) for each tick's span, as positions in the page; nothing where there is no tick."""
+    ticks = page.ticks
+    for i, (index, ms) in enumerate(ticks):
+        first = max(index - page.start, 0) if i else 0
+        stop = ticks[i + 1][0] - page.start if i + 1 < len(ticks) else page.count
+        stop = min(stop, page.count)
+        if first < stop:
+            yield ms, first, stop
+
+
+@contextmanager
+def _gc_paused(count: int) -> Iterator[None]:
+    pause = count > _LARGE and gc.isenabled()
+    if pause:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if pause:
+            gc.enable()
+
+
+# ---------------------------------------------------------------- columns
+
+
+def field_values(page: Page, fields: Sequence[str]) -> dict[str, list[Any]]:
+    """Each field's values over the page, `msgspec.UNSET` where a row lacks it. Raises `CorruptData`."""
+    lines = _typed_lines(page, fields)
+    if lines is None:
+        return _slow_fields(page, fields)
+    return {field: list(map(attrgetter(f"data.f{i}"), lines)) for i, field in enumerate(fields)}
+
+
+def _typed_lines(page: Page, fields: Sequence[str]) -> list[Any] | None:
+    """The lines decoded no further than `fields`; None where only the thorough way will do."""
+    if _has_special(page.lines) or page.kind == LOGS:
+        return None
+    names = [f"f{i}" for i in range(len(fields))]
+    row = msgspec.defstruct("Row", [(n, Any, msgspec.UNSET) for n in names], rename=dict(zip(names, fields, strict=True)), gc=False)
+    line = msgspec.defstruct("Line", [("data", row)], gc=False)
+    with _gc_paused(page.count):
+        try:
+            return msgspec.json.Decoder(line).decode_lines(page.lines)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+
+
+def _slow_fields(page: Page, fields: Sequence[str]) -> dict[str, list[Any]]:
+    points = decode_lines(page)
+    rows = points if page.kind == LOGS else [p.get("data", {}) for p in points]
+    return {field: [row.get(field, msgspec.UNSET) for row in rows] for field in fields}
+
+
+def numbers(page: Page, fields: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Each field over the page as (float64 values, bool mask of the rows where it is a number). Booleans count as 0 and 1;
+    integers beyond float64 become ±inf. Raises `CorruptData`."""
+    return {field: as_numbers(values) for field, values in field_values(page, fields).items()}
+
+
+def as_numbers(values: list[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Python values as (float64, mask): the mask is False, and the value NaN, where there is no number."""
+    import numpy as np
+
+    if _NUMERIC.issuperset(map(type, values)):
+        with suppress(OverflowError):
+            return np.array(values, dtype=np.float64), np.ones(len(values), dtype=bool)
+    mask = np.fromiter((type(v) in _NUMERIC for v in values), dtype=bool, count=len(values))
+    floats = (_float(v) if type(v) in _NUMERIC else math.nan for v in values)
+    return np.fromiter(floats, dtype=np.float64, count=len(values)), mask
+
+
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+# ---------------------------------------------------------------- small records
+
+
+def dumps(record: Any, *, indent: int = 2) -> bytes:
+    """A small record as indented JSON, with the same spelling of non-finite numbers as a row."""
+    return _format(_encode(plain_mapping(record)), indent=indent) + b"\n"
+
+
+def loads(data: bytes) -> dict[str, Any]:
+    """The inverse of `dumps`; also takes the bare NaN that other writers leave. Raises `ValueError`."""
+    return _decode_any(data)
