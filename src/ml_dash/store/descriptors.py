@@ -1,0 +1,94 @@
+"""How many files one process keeps open, and what a fork does to them. Knows no series and no lock."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import threading
+import weakref
+from typing import Protocol
+
+MOST = 512
+_random = random.random
+
+
+class Holder(Protocol):
+    """What keeps a descriptor."""
+
+    def give_up_descriptor(self) -> bool:
+        """Close it if that can be done at once; whether it was."""
+
+    def forget(self) -> None:
+        """In a forked child: close it without unlocking, and forget what was remembered of the file."""
+
+
+class Descriptors:
+    """At most min(soft limit / 4, 512) descriptors, opened for holders; a random one is given up for a new one,
+    since the least recently used one is exactly the next one needed when series take turns."""
+
+    def __init__(self, most: int | None = None) -> None:
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if soft == resource.RLIM_INFINITY:
+            soft = 4 * MOST
+        self.most = most if most is not None else max(4, min(soft // 4, MOST))
+        self._open: list[Holder] = []
+        self._place: dict[int, int] = {}
+        _all.add(self)
+
+    def open(self, holder: Holder, path: str, flags: int) -> int:
+        """A descriptor of `path` for `holder`, counted until `close`. Raises `OSError`."""
+        with _opening:
+            if len(self._open) >= self.most:
+                self._make_room()
+            fd = os.open(path, flags, 0o666)
+            self._place[id(holder)] = len(self._open)
+            self._open.append(holder)
+            return fd
+
+    def close(self, holder: Holder, fd: int) -> None:
+        """Close `holder`'s descriptor."""
+        with _opening:
+            os.close(fd)
+            self._remove(holder)
+
+    def _remove(self, holder: Holder) -> None:
+        at = self._place.pop(id(holder), None)
+        if at is None:
+            return
+        last = self._open.pop()
+        if last is not holder:
+            self._open[at] = last
+            self._place[id(last)] = at
+
+    def _make_room(self) -> None:
+        """One that is busy in another thread is passed over; if all are, the limit is exceeded by one for now."""
+        for _ in range(8):
+            if self._open[int(_random() * len(self._open))].give_up_descriptor():
+                return
+
+    def forget(self) -> None:
+        """In a forked child: every descriptor here is the parent's."""
+        holders, self._open, self._place = self._open, [], {}
+        for holder in holders:
+            holder.forget()
+
+
+_all: weakref.WeakSet[Descriptors] = weakref.WeakSet()
+_opening = threading.RLock()
+"""Held over every open, close and fork, so that a child knows each descriptor that it has inherited: one that it did not
+close would keep the parent's lock alive after the parent was killed."""
+
+
+def _after_fork_in_child() -> None:
+    global _opening  # noqa: PLW0603  the one mutable of this module
+    _opening = threading.RLock()
+    for descriptors in list(_all):
+        descriptors.forget()
+
+
+os.register_at_fork(
+    before=lambda: _opening.acquire(),  # noqa: PLW0108  the name is bound anew in a child
+    after_in_parent=lambda: _opening.release(),  # noqa: PLW0108
+    after_in_child=_after_fork_in_child,
+)

@@ -1,0 +1,159 @@
+"""Series that a published client wrote: checked once, and read by position where its races left them irregular.
+
+A series is foreign if its metadata.json has no "format", or if its last line has a "createdAt", which our lines never have.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any
+
+import msgspec
+
+from ml_dash import codec
+from ml_dash.model import Appended, Batch, Page, SeriesInfo
+from ml_dash.store.run_folder import DATA, META, read_record
+from ml_dash.times import parse_iso
+
+_BLOCK = 1 << 22
+
+
+class _Index(msgspec.Struct, gc=False):
+    index: int
+
+
+_decoder = msgspec.json.Decoder(_Index)
+
+
+def is_foreign(folder: str) -> bool:
+    """Whether a published client wrote the series in `folder`, or wrote to it last."""
+    path = os.path.join(folder, DATA)
+    try:
+        size = os.stat(path).st_size
+    except FileNotFoundError:
+        return False
+    if not size:
+        return False
+    if "format" not in (read_record(os.path.join(folder, META)) or {}):
+        return True
+    with open(path, "rb") as f:
+        f.seek(max(0, size - 4096))
+        tail = f.read()
+    return b'"createdAt"' in tail[tail.rfind(b"\n", 0, max(tail.rfind(b"\n"), 0)) + 1 :]
+
+
+def is_regular(folder: str) -> bool:
+    """Whether every whole line carries its own position as its index."""
+    expected = 0
+    with open(os.path.join(folder, DATA), "rb") as f:
+        rest = b""
+        while block := f.read(_BLOCK):
+            block = rest + block
+            stop = block.rfind(b"\n") + 1
+            rest = block[stop:]
+            try:
+                lines = _decoder.decode_lines(block[:stop])
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                lines = None
+            found = [one.index for one in lines] if lines is not None else _indices(block[:stop])
+            if found is None or found != list(range(expected, expected + len(found))):
+                return False
+            expected += len(found)
+    return True
+
+
+def _indices(lines: bytes) -> list[int] | None:
+    """Bare NaN is no JSON to msgspec, but no irregularity either."""
+    found = []
+    for line in lines.split(b"\n")[:-1]:
+        try:
+            found.append(codec.loads(line).get("index", -1))
+        except (ValueError, RecursionError):
+            return None
+    return found
+
+
+class IrregularSeries:
+    """A foreign series whose indices are not its positions: read-only, by position, lines that are no JSON left out."""
+
+    def __init__(self, path: str, kind: str) -> None:
+        self.path = path
+        self.kind = kind
+        self.dirty = False
+        warnings.warn(
+            f"{path}: this series of a published client has missing, repeated or damaged lines. It is read by position "
+            "and cannot be appended to; `ml-dash doctor --repair` makes a regular copy of it.",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+
+    def points(self) -> list[dict[str, Any]]:
+        """Every line that is a point, in the file's order."""
+        points = []
+        with open(self.path, "rb") as f:
+            for line in f:
+                try:
+                    point = codec.loads(line)
+                except (ValueError, RecursionError):
+                    continue
+                if line.endswith(b"\n") and isinstance(point.get("data"), dict):
+                    points.append(point)
+        return points
+
+    def extent(self) -> tuple[int, int]:
+        """(bytes, points)."""
+        return os.stat(self.path).st_size, len(self.points())
+
+    def read(self, start: int, limit: int | None) -> Page:
+        """Points [start, start + limit) by position."""
+        points = self.points()
+        total = len(points)
+        points = points[start : None if limit is None else start + limit]
+        lines = codec.render(self.kind, start, [codec.encode_row(p["data"]) for p in points])
+        ticks = [(start + i, ms) for i, p in enumerate(points) if (ms := _time(p)) is not None]
+        return Page(self.kind, start, len(points), total, lines, tuple(ticks), (self.path, 0))
+
+    def info(self, info: SeriesInfo) -> SeriesInfo:
+        """`info` with the count and the last point."""
+        points = self.points()
+        info.count = len(points)
+        if points:
+            info.last = points[-1]["data"]
+            info.first_at, info.last_at = points[0].get("createdAt"), points[-1].get("createdAt")
+        return info
+
+    def append(self, rows: Any, times: Any = ()) -> int:
+        """Refused."""
+        raise self._refusal()
+
+    def append_marked(self, batch: Batch, writers: Any) -> Appended:
+        """Refused."""
+        raise self._refusal()
+
+    def _refusal(self) -> OSError:
+        return OSError(
+            f"{self.path}: lines are missing, repeated or damaged (a published client wrote them), so no index for a new "
+            "point is certain. Run `ml-dash doctor --repair` on the run's folder, then append."
+        )
+
+    @property
+    def count(self) -> int:
+        """Points."""
+        return len(self.points())
+
+    def sync(self) -> None:
+        """Nothing was written."""
+
+    def write_ticks(self) -> None:
+        """Nothing was written."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _time(point: dict[str, Any]) -> int | None:
+    try:
+        return parse_iso(point["createdAt"])
+    except (KeyError, TypeError, ValueError):
+        return None

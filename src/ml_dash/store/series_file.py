@@ -1,0 +1,470 @@
+"""One series as one file of lines: append, read, cut a torn tail. Knows descriptors, locks and offsets; knows no run and no name.
+
+Invariants (docs/formats/series.md):
+* every byte before the last newline belongs to a whole line, and line i carries index i;
+* the file grows only under its exclusive lock, by one write of whole lines at its end;
+* what this process remembers of the end (`_end`, `_next`) is used only while it equals the file's own end.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from ml_dash import codec
+from ml_dash.errors import CorruptData, SeriesNotFound, Unavailable
+from ml_dash.model import LOGS, Appended, Batch, Page
+from ml_dash.store import locks
+from ml_dash.store.descriptors import Descriptors
+from ml_dash.store.line_search import find_line, last_line
+
+if TYPE_CHECKING:
+    from ml_dash.store.clock_file import ClockFile
+    from ml_dash.store.writers_file import WritersFile
+
+TICK = 0.1
+"""Seconds between two wall-time ticks of a series; each tick also looks whether the file is still the one at its path."""
+
+_flock = fcntl.flock
+_EX = fcntl.LOCK_EX | fcntl.LOCK_NB
+_UN = fcntl.LOCK_UN
+_SH = fcntl.LOCK_SH | fcntl.LOCK_NB
+_lseek = os.lseek
+_write = os.write
+_END = os.SEEK_END
+_CUR = os.SEEK_CUR
+_LINE = codec.LINE_TEMPLATE[False]
+
+
+class SeriesFile:
+    """The lines of one series. Threads share one object; processes share the file.
+
+    `count` is the points as this process knows them, exact right after its own append.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        kind: str,
+        descriptors: Descriptors,
+        *,
+        clock: Callable[[], float] = time.time,
+        ticks: ClockFile | None = None,
+        writable: bool = True,
+        locking: bool = True,
+        patience: float = locks.PATIENCE,
+    ) -> None:
+        self.path = path
+        self.kind = kind
+        self.ticks = ticks
+        self.dirty = False
+        self._descriptors = descriptors
+        self._clock = clock
+        self._writable = writable
+        self._locking = locking
+        self._patience = patience
+        self._mutex = threading.RLock()
+        self._fd = -1
+        self._inode: tuple[int, int] | None = None
+        self._end = -1
+        self.count = 0
+        self._busy = False
+        self._queue: list[Sequence[bytes]] = []
+        self._tick_from = self._tick_due = 0.0
+        self._calm = False
+        """Whether the last append found the end where this process had left it. Then the next one writes first and looks
+        where its line landed: one look for two, as long as nobody else appends."""
+
+    # ------------------------------------------------------------ append
+
+    def append(self, rows: Sequence[bytes], times: tuple[tuple[int, int], ...] = ()) -> int | None:
+        """Store encoded rows at the end; the index of the first, or None for a call from inside another call
+        of the same thread (a signal handler): its rows are stored by that outer call, after its own.
+
+        Raises `OSError` if nothing of this call was stored.
+        """
+        with self._mutex:
+            if self._busy:
+                self._queue.append(rows)
+                return None
+            self._busy = True
+            try:
+                now = self._clock()
+                due = not self._tick_from <= now < self._tick_due
+                fd = self._fd
+                if due or fd < 0 or not self._writable:
+                    fd = self._ready()
+                try:
+                    if self._locking:
+                        try:
+                            _flock(fd, _EX)
+                        except BlockingIOError:
+                            locks.wait(fd, fcntl.LOCK_EX, self.path, self._patience)
+                    if self._calm and len(rows) == 1:
+                        first = self.count
+                        data = _LINE % (first, rows[0])
+                        written = _write(fd, data)
+                        end = self._end + len(data)
+                        if _lseek(fd, 0, _CUR) == end:
+                            self._end = end
+                            self.count = first + 1
+                        else:
+                            first = self._misplaced(fd, rows, data, written)
+                    else:
+                        first = self._put(fd, rows)
+                finally:
+                    if self._locking:
+                        _flock(fd, _UN)
+                self.dirty = True
+                if times or due:
+                    self._tick(first, now, times)
+            finally:
+                self._busy = False
+                if self._queue:
+                    self._drain()
+            return first
+
+    def _misplaced(self, fd: int, rows: Sequence[bytes], data: bytes, written: int) -> int:
+        """The line did not land at the end that was remembered: another process appended since, or not all of it fitted.
+        Still under the lock, so nobody has seen it."""
+        start = _lseek(fd, 0, _CUR) - written
+        if start != self._end:
+            os.ftruncate(fd, start)
+            return self._put(fd, rows)
+        self._write_rest(fd, data, written)
+        self._end += len(data)
+        self.count += 1
+        return self.count - 1
+
+    def _put(self, fd: int, rows: Sequence[bytes]) -> int:
+        """Look at the end, then write; the first index. The caller holds the lock."""
+        self._calm = _lseek(fd, 0, _END) == self._end and self.kind != LOGS
+        if not self._calm:
+            self._look_again(fd)
+        data = codec.render(self.kind, self.count, rows)
+        written = _write(fd, data)
+        start = _lseek(fd, 0, _CUR) - written
+        if start != self._end:
+            os.ftruncate(fd, start)
+            raise OSError(
+                f"{self.path}: another program writes to this file without taking its lock; nothing was stored. "
+                "Stop that program, then run `ml-dash doctor` on the run's folder."
+            )
+        if written != len(data):
+            self._write_rest(fd, data, written)
+        self._end += len(data)
+        self.count += len(rows)
+        return self.count - len(rows)
+
+    def append_marked(self, batch: Batch, writers: WritersFile) -> Appended:
+        """`append` for a series whose batches carry an identity. Raises `Conflict`, and `OSError` if nothing was stored."""
+        with self._mutex:
+            if self._busy:
+                raise Unavailable(f"{self.path}: an append is under way in this thread; try again.", retry_after=0.1)
+            self._busy = True
+            try:
+                fd = self._ready()
+                try:
+                    self._lock(fd)
+                    if _lseek(fd, 0, _END) != self._end:
+                        self._look_again(fd)
+                    return self._append_new(fd, writers.trim(batch, self.count), writers)
+                finally:
+                    if self._locking:
+                        _flock(fd, _UN)
+            finally:
+                self._busy = False
+                self._drain()
+
+    def _append_new(self, fd: int, batch: Batch, writers: WritersFile) -> Appended:
+        count, first = len(batch.rows), self.count
+        if not count:
+            return Appended(None, 0, first)
+        size = writers.intend(batch, first) if batch.writer is not None else None
+        try:
+            self._put(fd, batch.rows)
+        except OSError:
+            if size is not None:
+                writers.take_back(size)
+            raise
+        self.dirty = True
+        self._tick(first, self._clock(), batch.times)
+        writers.compact(self.count)
+        return Appended(first, count, self.count)
+
+    def _lock(self, fd: int) -> None:
+        if self._locking:
+            try:
+                _flock(fd, _EX)
+            except BlockingIOError:
+                locks.wait(fd, fcntl.LOCK_EX, self.path, self._patience)
+
+    def _ready(self) -> int:
+        """The seldom part of an append: a descriptor that writes to the file that is at the path now."""
+        if self._fd >= 0 and self._writable:
+            self._check_linked()
+        if self._fd < 0 or not self._writable:
+            return self._open_to_append()
+        return self._fd
+
+    def _drain(self) -> None:
+        while self._queue:
+            self.append(self._queue.pop(0))
+
+    def _write_rest(self, fd: int, data: bytes, written: int) -> None:
+        """Go on after a short write; if the rest cannot be written, take back all of it."""
+        try:
+            while written < len(data):
+                more = _write(fd, memoryview(data)[written:])
+                if not more:
+                    raise OSError(f"{self.path}: the system wrote {written} of {len(data)} bytes; is the disk full?")
+                written += more
+        except OSError:
+            self._take_back(fd)
+            raise
+
+    def _take_back(self, fd: int) -> None:
+        """Still under the lock: no reader and no other writer has seen the bytes past the end."""
+        if _lseek(fd, 0, _END) > self._end:
+            os.ftruncate(fd, self._end)
+
+    def _look_again(self, fd: int) -> None:
+        """The end is not where this process left it: read the last line, and cut what is behind it."""
+        size = _lseek(fd, 0, _END)
+        if (size < self._end or size == 1) and not self._is_linked():
+            raise self._deleted()
+        if not self._locking and self._end >= 0:
+            raise OSError(
+                f"{self.path}: the file changed while it was open with locking=False, which is for one writer. "
+                "Open the run with locking on."
+            )
+        tail = last_line(fd, size, self.kind, self.path)
+        if tail.end < size:
+            self._cut(fd, tail.end, size)
+        self._end, self.count = tail.end, tail.points
+
+    def _cut(self, fd: int, end: int, size: int) -> None:
+        """Move a torn tail (a writer died in the middle of its write) to the file beside."""
+        torn = os.pread(fd, size - end, end)
+        with open(self.path + ".torn", "ab") as keep:
+            keep.write(torn)
+        os.ftruncate(fd, end)
+
+    # ------------------------------------------------------------ clock
+
+    def _tick(self, first: int, now: float, times: tuple[tuple[int, int], ...]) -> None:
+        self._tick_from, self._tick_due = now, now + TICK
+        if self.ticks is not None:
+            for offset, ms in times or ((0, int(now * 1000)),):
+                self.ticks.add(first + offset, ms)
+
+    def _check_linked(self) -> None:
+        """A file that was deleted under us is an error; one that was put in its place is gone on with."""
+        try:
+            there = os.stat(self.path)
+        except FileNotFoundError:
+            self._drop()
+            raise self._deleted() from None
+        if (there.st_dev, there.st_ino) != self._inode:
+            self._drop()
+            warnings.warn(
+                f"{self.path} was replaced while the run was open; points appended since then and before now "
+                "went with the old file. Appending goes on at the end of the new one.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    def _is_linked(self) -> bool:
+        try:
+            there = os.stat(self.path)
+        except FileNotFoundError:
+            return False
+        return (there.st_dev, there.st_ino) == self._inode
+
+    def _deleted(self) -> SeriesNotFound:
+        return SeriesNotFound(
+            f"{self.path} was deleted while the run was open; its points are gone, and new ones have no place. "
+            "Open the run again to start the series anew."
+        )
+
+    # ------------------------------------------------------------ descriptor
+
+    def _open_to_append(self) -> int:
+        if not self._writable:
+            self._drop()
+            self._writable = True
+        return self._open()
+
+    def _open(self) -> int:
+        flags = os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_RDWR | os.O_APPEND if self._writable else os.O_RDONLY)
+        known = self._inode is not None
+        if self._writable and not known:
+            flags |= os.O_CREAT
+        try:
+            fd = self._descriptors.open(self, self.path, flags)
+        except FileNotFoundError:
+            if known:
+                raise self._deleted() from None
+            raise
+        self._fd = fd
+        at = os.fstat(fd)
+        if (at.st_dev, at.st_ino) != self._inode:
+            self._inode = (at.st_dev, at.st_ino)
+            self._end = -1
+            self._calm = False
+        return fd
+
+    def _drop(self) -> None:
+        if self._fd >= 0:
+            self._descriptors.close(self, self._fd)
+            self._fd = -1
+
+    def give_up_descriptor(self) -> bool:
+        """For `Descriptors`: close if nobody is in the middle of something."""
+        if self._mutex.acquire(blocking=False):
+            try:
+                if not self._busy:
+                    self._drop()
+                    return True
+            finally:
+                self._mutex.release()
+        return False
+
+    def forget(self) -> None:
+        """In a forked child: the descriptor is the parent's. Close it, never unlock it; all else is read from the file again."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+        self._end = -1
+        self._calm = False
+        self._mutex = threading.RLock()
+        self._busy = False
+        self._queue = []
+        if self.ticks is not None:
+            self.ticks.forget()
+
+    def close(self) -> None:
+        """Write what is kept of the clock and let the descriptor go."""
+        with self._mutex:
+            self.write_ticks()
+            self._drop()
+
+    def write_ticks(self) -> None:
+        """Append the ticks kept in memory to the clock file."""
+        if self.ticks is not None:
+            self.ticks.write()
+
+    def sync(self) -> None:
+        """fsync what this process appended. Raises `OSError`."""
+        with self._mutex:
+            self.write_ticks()
+            if self._busy or not self.dirty:
+                return
+            fd = self._fd if self._fd >= 0 else self._open()
+            if _lseek(fd, 0, _END) != self._end:
+                self.dirty = False
+            os.fsync(fd)
+
+    # ------------------------------------------------------------ read
+
+    def extent(self) -> tuple[int, int]:
+        """(bytes, points) as of now: whole lines only, nothing of a write that is under way or about to be taken back."""
+        with self._mutex:
+            if self._busy:  # a signal handler inside an append: its lock must not be taken twice
+                return max(self._end, 0), self.count if self._end >= 0 else 0
+            self._busy = True
+            try:
+                return self._extent()
+            finally:
+                self._busy = False
+                self._drain()
+
+    def _extent(self) -> tuple[int, int]:
+        fd = self._reader()
+        if fd < 0:
+            return 0, 0
+        size = self._locked_size(fd)
+        if size != self._end:
+            tail = last_line(fd, size, self.kind, self.path)
+            if tail.end != size or not self._writable:
+                return tail.end, tail.points
+            self._end, self.count = tail.end, tail.points
+        return self._end, self.count
+
+    def _reader(self) -> int:
+        """A descriptor of the file that is at the path now; -1 if there is none."""
+        try:
+            there = os.stat(self.path)
+        except FileNotFoundError:
+            return -1
+        if (there.st_dev, there.st_ino) != self._inode:
+            self._drop()
+        if self._fd >= 0:
+            return self._fd
+        try:
+            return self._open()
+        except PermissionError:
+            self._writable = False
+            return self._open()
+
+    def _locked_size(self, fd: int) -> int:
+        if not self._locking:
+            return _lseek(fd, 0, _END)
+        try:
+            try:
+                _flock(fd, _SH)
+            except BlockingIOError:
+                locks.wait(fd, fcntl.LOCK_SH, self.path, self._patience)
+            return _lseek(fd, 0, _END)
+        finally:
+            _flock(fd, _UN)
+
+    def read(self, start: int, limit: int | None) -> Page:
+        """Points [start, start + limit) as far as they exist. Raises `CorruptData`."""
+        end, total = self.extent()
+        count = max(0, total - start if limit is None else min(limit, total - start))
+        if not count:
+            return Page(self.kind, start, 0, total, b"", (), (self.path, 0))
+        # A descriptor of its own: it never holds a writer's lock, whoever inherits it by a fork.
+        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            first = find_line(fd, end, total, start, self.kind, self.path)
+            stop = find_line(fd, end, total, start + count, self.kind, self.path, after=(first, start))
+            lines = read_exactly(fd, first, stop - first, self.path)
+        finally:
+            os.close(fd)
+        if lines.count(b"\n") != count:
+            found = lines.count(b"\n")
+            raise CorruptData(self.path, first, f"{found} lines where {count} were expected")
+        ticks = self.ticks.between(start, start + count) if self.ticks is not None else ()
+        return Page(self.kind, start, count, total, lines, ticks, (self.path, first))
+
+
+def read_exactly(fd: int, offset: int, size: int, path: str) -> bytes:
+    """`size` bytes at `offset`, in as many reads as the system wants. Raises `CorruptData` at an early end."""
+    parts = []
+    while size > 0:
+        part = os.pread(fd, min(size, 1 << 30), offset)
+        if not part:
+            raise CorruptData(path, offset, "the file ends before the bytes that were there a moment ago")
+        parts.append(part)
+        offset += len(part)
+        size -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def end_series(path: str) -> None:
+    """Before the file of a deleted run is unlinked: leave an end that no process remembers, so that each one that still has
+    it open looks again before its next append."""
+    file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        locks.wait(file, fcntl.LOCK_EX, path)
+        os.ftruncate(file, 0)
+        _write(file, b"\0")
+    finally:
+        os.close(file)
