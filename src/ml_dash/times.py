@@ -9,8 +9,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 def iso(ms: int) -> str:
     """Unix milliseconds as UTC text, ``2026-01-31T09:30:00.125Z``."""
-    at = _EPOCH + timedelta(milliseconds=ms)
-    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+    return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def parse_iso(text: str) -> int:

@@ -17,6 +17,9 @@ def open_store(place: str | os.PathLike[str], **options: Any) -> Store:
     if "://" in text:
         msg = f"{text!r}: only folders can be opened by this version; give local_path= a folder."
         raise InvalidInput(msg)
+    if os.name != "posix":
+        msg = "ml-dash keeps runs in folders under POSIX file locks, which this system has not. Run it on Linux, macOS or in WSL."
+        raise ImportError(msg)
     from ml_dash.store.local import LocalStore
 
     return LocalStore(text, **options)

@@ -1,19 +1,22 @@
 """Series that a published client wrote: checked once, and read by position where its races left them irregular.
 
 A series is foreign if its metadata.json has no "format", or if its last line has a "createdAt", which our lines never have.
+A log is foreign if its first or last entry's time has microseconds, which ours never has.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from typing import Any
 
 import msgspec
 
 from ml_dash import codec
-from ml_dash.model import Appended, Batch, Page, SeriesInfo
-from ml_dash.store.run_folder import DATA, META, read_record
+from ml_dash.model import LOGS, Appended, Batch, Page, SeriesInfo
+from ml_dash.store.run_folder import DATA, read_meta
+from ml_dash.store.series_file import SeriesFile
 from ml_dash.times import parse_iso
 
 _BLOCK = 1 << 22
@@ -23,7 +26,13 @@ class _Index(msgspec.Struct, gc=False):
     index: int
 
 
-_decoder = msgspec.json.Decoder(_Index)
+class _Number(msgspec.Struct, gc=False):
+    index: int = msgspec.field(name="sequenceNumber")
+
+
+_DECODERS = {False: msgspec.json.Decoder(_Index), True: msgspec.json.Decoder(_Number)}
+_KEYS = {False: "index", True: "sequenceNumber"}
+_MICROSECONDS = re.compile(rb'"timestamp": "[^"]*\.\d{6}Z?"')
 
 
 def is_foreign(folder: str) -> bool:
@@ -35,7 +44,7 @@ def is_foreign(folder: str) -> bool:
         return False
     if not size:
         return False
-    if "format" not in (read_record(os.path.join(folder, META)) or {}):
+    if "format" not in read_meta(folder):
         return True
     with open(path, "rb") as f:
         f.seek(max(0, size - 4096))
@@ -43,32 +52,44 @@ def is_foreign(folder: str) -> bool:
     return b'"createdAt"' in tail[tail.rfind(b"\n", 0, max(tail.rfind(b"\n"), 0)) + 1 :]
 
 
-def is_regular(folder: str) -> bool:
+def is_foreign_log(path: str) -> bool:
+    """Whether a published client wrote the first or the last entry of the log at `path`."""
+    try:
+        with open(path, "rb") as f:
+            head = f.read(4096)
+            f.seek(max(0, os.fstat(f.fileno()).st_size - 4096))
+            tail = f.read()
+    except FileNotFoundError:
+        return False
+    last = tail[tail.rfind(b"\n", 0, max(tail.rfind(b"\n"), 0)) + 1 :]
+    return any(_MICROSECONDS.search(line) for line in (head[: head.find(b"\n")], last))
+
+
+def is_regular(path: str, kind: str) -> bool:
     """Whether every whole line carries its own position as its index."""
     expected = 0
-    with open(os.path.join(folder, DATA), "rb") as f:
+    with open(path, "rb") as f:
         rest = b""
         while block := f.read(_BLOCK):
             block = rest + block
             stop = block.rfind(b"\n") + 1
             rest = block[stop:]
             try:
-                lines = _decoder.decode_lines(block[:stop])
+                found = [one.index for one in _DECODERS[kind == LOGS].decode_lines(block[:stop])]
             except (msgspec.DecodeError, UnicodeDecodeError):
-                lines = None
-            found = [one.index for one in lines] if lines is not None else _indices(block[:stop])
+                found = _indices(block[:stop], _KEYS[kind == LOGS])
             if found is None or found != list(range(expected, expected + len(found))):
                 return False
             expected += len(found)
     return True
 
 
-def _indices(lines: bytes) -> list[int] | None:
+def _indices(lines: bytes, key: str) -> list[int] | None:
     """Bare NaN is no JSON to msgspec, but no irregularity either."""
     found = []
     for line in lines.split(b"\n")[:-1]:
         try:
-            found.append(codec.loads(line).get("index", -1))
+            found.append(codec.loads(line).get(key, -1))
         except (ValueError, RecursionError):
             return None
     return found
@@ -77,16 +98,19 @@ def _indices(lines: bytes) -> list[int] | None:
 class IrregularSeries:
     """A foreign series whose indices are not its positions: read-only, by position, lines that are no JSON left out."""
 
-    def __init__(self, path: str, kind: str) -> None:
+    remedy = "cannot be appended to; `ml-dash doctor --repair` makes a regular copy of it"
+
+    def __init__(self, path: str, kind: str, *, quiet: bool = False) -> None:
         self.path = path
         self.kind = kind
         self.dirty = False
-        warnings.warn(
-            f"{path}: this series of a published client has missing, repeated or damaged lines. It is read by position "
-            "and cannot be appended to; `ml-dash doctor --repair` makes a regular copy of it.",
-            RuntimeWarning,
-            stacklevel=4,
-        )
+        if not quiet:
+            warnings.warn(
+                f"{path}: this series of a published client has missing, repeated or damaged lines. "
+                f"It is read by position and {self.remedy}.",
+                RuntimeWarning,
+                stacklevel=4,
+            )
 
     def points(self) -> list[dict[str, Any]]:
         """Every line that is a point, in the file's order."""
@@ -97,7 +121,7 @@ class IrregularSeries:
                     point = codec.loads(line)
                 except (ValueError, RecursionError):
                     continue
-                if line.endswith(b"\n") and isinstance(point.get("data"), dict):
+                if line.endswith(b"\n") and (self.kind == LOGS or isinstance(point.get("data"), dict)):
                     points.append(point)
         return points
 
@@ -110,16 +134,22 @@ class IrregularSeries:
         points = self.points()
         total = len(points)
         points = points[start : None if limit is None else start + limit]
-        lines = codec.render(self.kind, start, [codec.encode_row(p["data"]) for p in points])
+        lines = codec.render(self.kind, start, [codec.encode_row(self._row(p)) for p in points])
         ticks = [(start + i, ms) for i, p in enumerate(points) if (ms := _time(p)) is not None]
         return Page(self.kind, start, len(points), total, lines, tuple(ticks), (self.path, 0))
+
+    def _row(self, point: dict[str, Any]) -> dict[str, Any]:
+        if self.kind != LOGS:
+            row: dict[str, Any] = point["data"]
+            return row
+        return {key: value for key, value in point.items() if key != _KEYS[True]}
 
     def info(self, info: SeriesInfo) -> SeriesInfo:
         """`info` with the count and the last point."""
         points = self.points()
         info.count = len(points)
         if points:
-            info.last = points[-1]["data"]
+            info.last = self._row(points[-1])
             info.first_at, info.last_at = points[0].get("createdAt"), points[-1].get("createdAt")
         return info
 
@@ -150,6 +180,40 @@ class IrregularSeries:
 
     def close(self) -> None:
         """Nothing is held."""
+
+    def forget(self) -> None:
+        """In a forked child: nothing is held."""
+
+
+class IrregularLog(IrregularSeries):
+    """A foreign log whose numbers are not its positions. New entries join it, since no number of theirs is relied on: it is
+    read by position, and a run must be able to say why it ended."""
+
+    remedy = "goes on; `ml-dash doctor --repair` numbers its entries anew"
+
+    def __init__(self, path: str, file: SeriesFile) -> None:
+        super().__init__(path, LOGS)
+        self._file = file
+
+    def append(self, rows: Any, times: Any = ()) -> int:
+        """The position of the first entry."""
+        first = self.count
+        self._file.append(rows, times)
+        self.dirty = True
+        return first
+
+    def sync(self) -> None:
+        """See `SeriesFile.sync`."""
+        self._file.sync()
+        self.dirty = False
+
+    def close(self) -> None:
+        """See `SeriesFile.close`."""
+        self._file.close()
+
+    def forget(self) -> None:
+        """See `SeriesFile.forget`."""
+        self._file.forget()
 
 
 def _time(point: dict[str, Any]) -> int | None:

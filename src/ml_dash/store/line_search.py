@@ -7,6 +7,8 @@ Indices rise by one and every line carries its own, so the byte offset of an ind
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ml_dash import codec
@@ -15,6 +17,13 @@ from ml_dash.model import LOGS
 
 PROBE = 4096
 """Bytes read in one probe; a few dozen lines."""
+_BLOCK = 1 << 22
+_HEAD = 64
+"""Bytes that the beginning of a line, index included, takes at most."""
+_HEADS = {
+    False: re.compile(rb'\n\{\s*"index"\s*:\s*(\d{1,19})\s*,'),
+    True: re.compile(rb'\n\{\s*"sequenceNumber"\s*:\s*(\d{1,19})\s*,'),
+}
 
 
 class Tail(NamedTuple):
@@ -29,30 +38,67 @@ def last_line(fd: int, size: int, kind: str, path: str) -> Tail:
     """The last whole line below `size` that carries the index after its predecessor's: a process that died between writing
     a line to a place that was not its own and taking it back (`SeriesFile._misplaced`) leaves one that does not.
     Raises `CorruptData` where the last lines carry no index."""
+    lines = _last_lines(fd, size, 2)
+    if not lines:
+        return Tail(0, 0, b"")
+    begin, line = lines[-1]
+    index = codec.index_of(kind, line[:64])
+    if index is None:
+        raise CorruptData(path, begin, "a line does not begin with its index")
+    if kind == LOGS:
+        return Tail(begin + len(line) + 1, index + 1, line)
+    before = codec.index_of(kind, lines[0][1][:64]) if len(lines) > 1 else -1
+    if before is None or index != before + 1:
+        return _out_of_order(fd, size, kind, path)
+    if _behind_torn(line):
+        return Tail(begin, index, lines[0][1] if index else b"")
+    return Tail(begin + len(line) + 1, index + 1, line)
+
+
+def _out_of_order(fd: int, size: int, kind: str, path: str) -> Tail:
+    """Which of the last two lines is wrong, their predecessor tells. The last one, where it is misplaced: what a process
+    remembers of the end is never more than what is there. The one before it, where it is damaged."""
+    lines = [(begin, line, codec.index_of(kind, line[:64])) for begin, line in _last_lines(fd, size, 3)]
+    begin, line, index = lines[-1]
+    assert index is not None
+    before = lines[-2] if len(lines) > 1 else (0, b"", -1)
+    first = -1 if len(lines) < 3 else lines[0][2]  # noqa: PLR2004
+    if len(lines) > 1 and first is not None and index == first + 2:
+        return Tail(begin + len(line) + 1, index + 1, line)
+    if before[2] is None:
+        raise CorruptData(path, before[0], "a line does not begin with its index")
+    if index > before[2]:
+        raise CorruptData(path, begin, f"a line carries index {index} where {before[2] + 1} was expected")
+    return Tail(begin, before[2] + 1, before[1])
+
+
+def _behind_torn(line: bytes) -> bool:
+    """Whether this is a misplaced line behind the torn tail that another process left: two processes died in turn."""
+    if line.find(b'{"index": ', 1) < 0:
+        return False
+    try:
+        codec.decode_row(line)
+    except (ValueError, RecursionError):
+        return True
+    return False
+
+
+def _last_lines(fd: int, size: int, count: int) -> list[tuple[int, bytes]]:
+    """(offset, line) of the last `count` whole lines below `size`, as far as there are so many."""
     reach = PROBE
     while True:
         start = max(0, size - reach)
-        lines = _whole_lines(os.pread(fd, size - start, start), start)
-        if len(lines) > 1 or start == 0:
-            break
+        lines = _whole_lines(os.pread(fd, size - start, start), start, count)
+        if len(lines) == count or start == 0:
+            return lines
         reach *= 8
-    if not lines:
-        return Tail(0, 0, b"")
-    indices = [codec.index_of(kind, line[:64]) for _, line in lines]
-    expected = indices[-2] + 1 if len(lines) > 1 and indices[-2] is not None else 0
-    begin, line = lines[-1]
-    if indices[-1] is None or (len(lines) > 1 and indices[-2] is None):
-        raise CorruptData(path, begin if indices[-1] is None else lines[-2][0], "a line does not begin with its index")
-    if indices[-1] != expected and kind != LOGS:
-        return Tail(begin, expected, lines[-2][1] if len(lines) > 1 else b"")
-    return Tail(begin + len(line) + 1, indices[-1] + 1, line)
 
 
-def _whole_lines(block: bytes, start: int) -> list[tuple[int, bytes]]:
-    """(offset, line) of the last two lines that are whole in a block of the file's end, which begins at `start`."""
+def _whole_lines(block: bytes, start: int, count: int) -> list[tuple[int, bytes]]:
+    """(offset, line) of the last `count` lines that are whole in a block of the file's end, which begins at `start`."""
     lines: list[tuple[int, bytes]] = []
     stop = block.rfind(b"\n")
-    while stop >= 0 and len(lines) < 2:
+    while stop >= 0 and len(lines) < count:
         before = block.rfind(b"\n", 0, stop)
         if before < 0 and start:
             break
@@ -63,14 +109,24 @@ def _whole_lines(block: bytes, start: int) -> list[tuple[int, bytes]]:
 
 def find_line(fd: int, end: int, total: int, index: int, kind: str, path: str, after: tuple[int, int] = (0, 0)) -> int:
     """The byte offset of the line of `index`; `end` for `total`. `after` is the (offset, index) of an earlier line.
-    Raises `CorruptData` where a line does not carry the index that its place asks for."""
+    Raises `CorruptData` where no line carries the index; damage to other lines costs time at most."""
+    if index >= total:
+        return end
+    at = _search(fd, end, total, index, kind, after)
+    if at >= 0 and codec.index_of(kind, os.pread(fd, 64, at)) == index:
+        return at
+    return _find_among_damage(fd, end, index, kind, path)
+
+
+def _search(fd: int, end: int, total: int, index: int, kind: str, after: tuple[int, int]) -> int:
+    """Where the line of `index` is unless lines are damaged; -1 if that is known to be so."""
     low, low_index = after
     high, high_index = end, total
     ceiling = high  # no line begins in [ceiling, high)
     bisect = False
     while low_index < index < high_index:
         if ceiling - low <= 2 * PROBE:
-            return _walk(fd, low, low_index, high, index, path)
+            return _walk(fd, low, low_index, high, index)
         span = high - low
         guess = low + span * (index - low_index) // (high_index - low_index) - PROBE // 2
         if bisect or guess >= ceiling:
@@ -80,7 +136,11 @@ def find_line(fd: int, end: int, total: int, index: int, kind: str, path: str, a
         if at < 0:
             ceiling = guess
             continue
-        found = low_index if at == low else _index_at(stretch, at, kind, path, low_index, high_index)
+        found = low_index
+        if at != low:
+            at, stretch, found = _indexed(stretch, at, kind, low_index, high_index)
+        if at < 0:
+            return -1
         if found <= index:
             offset = _skip(stretch, at, index - found)
             if offset >= 0:
@@ -114,11 +174,17 @@ def _next_line(fd: int, guess: int, ceiling: int, high: int, low: int) -> tuple[
     return -1, b""
 
 
-def _index_at(stretch: bytes, at: int, kind: str, path: str, low_index: int, high_index: int) -> int:
-    index = codec.index_of(kind, stretch[:64])
-    if index is None or not low_index < index < high_index:
-        raise CorruptData(path, at, f"expected a line with an index between {low_index} and {high_index}")
-    return index
+def _indexed(stretch: bytes, at: int, kind: str, low_index: int, high_index: int) -> tuple[int, bytes, int]:
+    """The first line from `at` on, within `stretch`, that carries an index between the two; its index. -1: there is none."""
+    while True:
+        index = codec.index_of(kind, stretch[:64])
+        if index is not None and low_index < index < high_index:
+            return at, stretch, index
+        newline = stretch.find(b"\n")
+        if newline < 0:
+            return -1, b"", 0
+        at += newline + 1
+        stretch = stretch[newline + 1 :]
 
 
 def _skip(stretch: bytes, at: int, lines: int) -> int:
@@ -131,12 +197,74 @@ def _skip(stretch: bytes, at: int, lines: int) -> int:
     return at + place if place < len(stretch) or not lines else -1
 
 
-def _walk(fd: int, low: int, low_index: int, high: int, index: int, path: str) -> int:
-    """The offset of `index` by counting newlines from a line that is known."""
+def _walk(fd: int, low: int, low_index: int, high: int, index: int) -> int:
+    """The offset of `index` by counting newlines from a line that is known; -1 if there are too few."""
     block = os.pread(fd, high - low, low)
     place = 0
     for _ in range(index - low_index):
         place = block.find(b"\n", place) + 1
         if not place:
-            raise CorruptData(path, low, f"fewer lines than indices from {low_index} to {index}")
+            return -1
     return low + place
+
+
+def line_end(fd: int, at: int, end: int) -> int:
+    """The byte behind the newline of the line at `at`, `end` at most."""
+    size = PROBE
+    while at < end:
+        block = os.pread(fd, min(size, end - at), at)
+        newline = block.find(b"\n")
+        if newline >= 0:
+            return at + newline + 1
+        at += max(len(block), 1)
+        size = min(size * 8, 1 << 20)
+    return end
+
+
+def first_bad(kind: str, lines: bytes, first: int) -> int:
+    """The offset in `lines` of the first one that is no JSON or does not carry its index, counted from `first`; 0 if all do."""
+    offset = 0
+    for index, line in enumerate(lines.split(b"\n")[:-1], first):
+        try:
+            codec.decode_row(line)
+        except (ValueError, RecursionError):
+            return offset
+        if codec.index_of(kind, line[:64]) != index:
+            return offset
+        offset += len(line) + 1
+    return 0
+
+
+def _find_among_damage(fd: int, end: int, index: int, kind: str, path: str) -> int:
+    """The line that carries `index` in a file where the search met damaged lines. It reads the whole file."""
+    found = [at for at, there in _heads(fd, end, kind) if there == index]
+    fitting = [at for at in found if len(found) == 1 or _fits(fd, at, end, index, kind)]
+    if len(fitting) == 1:
+        return fitting[0]
+    below, at = -1, 0
+    for begin, there in _heads(fd, end, kind):
+        if below < there < index:
+            below, at = there, line_end(fd, begin, end)
+    raise CorruptData(path, at, f"no line carries index {index}; the one that should is damaged")
+
+
+def _heads(fd: int, end: int, kind: str) -> Iterator[tuple[int, int]]:
+    """(offset, index) of every line below `end` that carries an index."""
+    at, carry = 0, b"\n"
+    while at < end:
+        block = carry + os.pread(fd, min(_BLOCK, end - at), at)
+        if len(block) == len(carry):
+            return
+        # An index may lie across two blocks: what could be the beginning of a line stays for the next one.
+        cut = len(block) if at + len(block) - len(carry) >= end else max(block.rfind(b"\n"), len(block) - _HEAD)
+        for match in _HEADS[kind == LOGS].finditer(block):
+            if match.start() < cut:
+                yield at - len(carry) + match.start() + 1, int(match[1])
+        at += len(block) - len(carry)
+        carry = block[cut:]
+
+
+def _fits(fd: int, at: int, end: int, index: int, kind: str) -> bool:
+    """Whether the next line carries the next index, or there is none."""
+    behind = line_end(fd, at, end)
+    return behind >= end or codec.index_of(kind, os.pread(fd, 64, behind)) == index + 1

@@ -38,8 +38,9 @@ class _Series(msgspec.Struct, array_like=True, gc=False):
     folder: str
     stamp: _Stamp
     data: _Stamp
-    clock: _Stamp
     info: bytes
+    metadata: bytes
+    line: bytes
 
 
 class _Entry(msgspec.Struct, array_like=True):
@@ -118,11 +119,8 @@ class Listing:
         if known is None or not entry.groups or any(_stamp(path) != stamp for path, stamp in entry.groups.items()):
             self._walk(folder, entry)
         for at, one in enumerate(entry.series):
-            if self._stamps(one.folder) != (one.stamp, one.data, one.clock):
+            if _stamp(one.folder) != one.stamp or _stamp(f"{one.folder}/{DATA}") != one.data:
                 entry.series[at] = self._read(one.kind, one.name, one.folder)
-
-    def _stamps(self, place: str) -> tuple[_Stamp, _Stamp, _Stamp]:
-        return _stamp(place), _stamp(f"{place}/{DATA}"), _stamp(f"{place}/{CLOCK}")
 
     def _walk(self, folder: RunFolder, entry: _Entry) -> None:
         """Which series there are: the folders that are groups of series are stamped as well."""
@@ -139,8 +137,11 @@ class Listing:
 
     def _read(self, kind: str, name: str, place: str) -> _Series:
         self._fresh += 1
-        stamp, data, clock = map(self._settled, self._stamps(place))
-        return _Series(kind, name, place, stamp, data, clock, _packed_info(read_info(kind, name, place)))
+        stamp, data = self._settled(_stamp(place)), self._settled(_stamp(f"{place}/{DATA}"))
+        info, line = read_series(kind, name, place)
+        metadata = codec.dumps(info.metadata, indent=0) if info.metadata is not None else b""
+        info.metadata = None
+        return _Series(kind, name, place, stamp, data, msgspec.msgpack.encode(info), metadata, line)
 
     def _settled(self, stamp: _Stamp) -> _Stamp:
         return stamp if self._clock() - stamp[0] / 1e9 > RACY else (-1, -1, -1)
@@ -148,25 +149,31 @@ class Listing:
 
 def read_info(kind: str, name: str, place: str) -> SeriesInfo:
     """A series as its folder tells it, without keeping a file open. Raises `CorruptData`."""
-    info = load_meta(place, kind, name)
-    info.count, line = peek(f"{place}/{DATA}", kind)
-    if not info.count:
-        return info
-    point = _point(line)
-    info.last = point.get("data")
-    first, last = ends(f"{place}/{CLOCK}")
-    info.first_at, info.last_at = (iso(first), iso(last)) if first is not None and last is not None else (None, None)
-    if "createdAt" in point:
-        info.first_at = info.first_at or info.created_at
-        info.last_at = point["createdAt"]
-    info.created_at = info.created_at or info.first_at
-    info.updated_at = max(info.updated_at or "", info.last_at or "") or None
+    info, line = read_series(kind, name, place)
+    info.last = _point(line).get("data")
     return info
 
 
+def read_series(kind: str, name: str, place: str) -> tuple[SeriesInfo, bytes]:
+    """`read_info` with the last line in place of the last row."""
+    info = load_meta(place, kind, name)
+    info.count, line = peek(f"{place}/{DATA}", kind)
+    if not info.count:
+        return info, b""
+    first, last = ends(f"{place}/{CLOCK}")
+    info.first_at, info.last_at = (iso(first), iso(last)) if first is not None and last is not None else (None, None)
+    if b'"createdAt"' in line:
+        info.first_at = info.first_at or info.created_at
+        info.last_at = _point(line).get("createdAt") or info.last_at
+    info.created_at = info.created_at or info.first_at
+    info.updated_at = max(info.updated_at or "", info.last_at or "") or None
+    return info, line
+
+
 def _point(line: bytes) -> dict[str, Any]:
+    """A line that was damaged has no row to show; a read of it says so."""
     try:
-        return codec.loads(line)
+        return codec.loads(line) if line else {}
     except (ValueError, RecursionError):
         return {}
 
@@ -194,15 +201,15 @@ def _stamp(path: str) -> _Stamp:
     return at.st_mtime_ns, at.st_size, at.st_ino
 
 
-_INFO = SeriesInfo.__struct_fields__
-
-
-def _packed_info(info: SeriesInfo) -> bytes:
-    return codec.dumps({field: getattr(info, field) for field in _INFO}, indent=0)
+_decode_info = msgspec.msgpack.Decoder(SeriesInfo).decode
 
 
 def _info(one: _Series) -> SeriesInfo:
-    return SeriesInfo(**codec.loads(one.info))
+    info = _decode_info(one.info)
+    if one.metadata:
+        info.metadata = codec.loads(one.metadata)
+    info.last = _point(one.line).get("data")
+    return info
 
 
 def _pack(run: Run) -> bytes:

@@ -38,11 +38,11 @@ from ml_dash.model import (
 )
 from ml_dash.names import check_run_name, decode_segment, encode_segment
 from ml_dash.store import file_system, locks
-from ml_dash.store.atomic import inside, sync_folder
+from ml_dash.store.atomic import inside, sync_folder, write_atomically
 from ml_dash.store.checks import check_key, check_series
 from ml_dash.store.clock_file import ClockFile
 from ml_dash.store.descriptors import Descriptors
-from ml_dash.store.foreign import IrregularSeries, is_foreign, is_regular
+from ml_dash.store.foreign import IrregularLog, IrregularSeries, is_foreign, is_foreign_log, is_regular
 from ml_dash.store.listing import Listing, peek, read_info
 from ml_dash.store.marks import Mark, advance, trim
 from ml_dash.store.patch import apply_meta, apply_patch, new_id, new_run
@@ -68,6 +68,8 @@ if TYPE_CHECKING:
     from ml_dash.store.sample_cache import SampleCache
 
 CACHE = ".cache"
+_BESIDE = ("metadata.json", "clock.jsonl", "writers.jsonl", ".log_sequence")
+"""What we write beside a series' lines."""
 _TICKS = 10.0
 _DISK = 0.1
 _MANY = 16
@@ -115,8 +117,7 @@ class LocalStore:
         self._mutex = threading.RLock()
         self._series = dict(self._series)
         for file in self._series.values():
-            if isinstance(file, SeriesFile):
-                file.forget()
+            file.forget()
         self._start_background()
 
     def _start_background(self) -> None:
@@ -153,9 +154,15 @@ class LocalStore:
             if found is None:
                 with locks.locked_file(os.path.join(place, ".lock"), self._patience):
                     found = find_segment(place, segment, part) or make_segment(place, segment, self._siblings)
-            place = os.path.join(place, found)
-        inside(self.root, place, "run")
+            place = self._step(place, found)
         return RunFolder(place, key, self._clock)
+
+    def _step(self, place: str, segment: str) -> str:
+        """The folder in the folder. Raises `InvalidInput` where it is a link out of the root, before anything is made in it."""
+        place = os.path.join(place, segment)
+        if os.path.islink(place):
+            inside(self.root, place, "run")
+        return place
 
     def _adopted(self, folder: RunFolder, before: Run | None, patch: RunPatch) -> Run:
         """The run to patch: as stored, or new. A folder of a published client, and a copied folder, get an id of their own."""
@@ -185,17 +192,19 @@ class LocalStore:
         if patch.leave is not None:
             folder.leave(patch.leave)
         for meta in patch.series:
-            place = folder.find_series(meta.kind, meta.name) or folder.make_series(meta.kind, meta.name)
+            place = folder.make_series(meta.kind, meta.name)
             info = apply_meta(self._info(place, meta.kind, meta.name), meta, self._clock())
             save_meta(place, info, sync=False)
         return after
 
     def _lengths(self, folder: RunFolder) -> dict[str, int]:
-        return {
-            f"{kind}/{name}": count
-            for kind, name, place in folder.list_series()
-            if (count := peek(os.path.join(place, DATA), kind)[0])
-        }
+        """Each series' length, for the attempt to note. A damaged series is for those who read it to hear of."""
+        lengths = {}
+        for kind, name, place in folder.list_series():
+            with suppress(CorruptData):
+                if count := peek(os.path.join(place, DATA), kind)[0]:
+                    lengths[f"{kind}/{name}"] = count
+        return lengths
 
     def update_run(self, run: str, patch: RunPatch) -> Run:
         """See `Store.update_run`."""
@@ -230,7 +239,7 @@ class LocalStore:
             segment = find_segment(place, encode_segment(part), part)
             if segment is None:
                 return None
-            place = os.path.join(place, segment)
+            place = self._step(place, segment)
         return RunFolder(place, key, self._clock) if os.path.isdir(place) else None
 
     def _folder(self, run: str) -> RunFolder:
@@ -239,9 +248,8 @@ class LocalStore:
         if folder is None:
             self.find_runs(RunQuery())
             folder = self._folders.get(run)
-        if folder is None:
+        if folder is None or not _same_run(run, folder.stored_id()):
             raise self._no_run(run)
-        self._loaded(run, folder)
         return folder
 
     def _no_run(self, run: str) -> NotFound:
@@ -249,7 +257,7 @@ class LocalStore:
 
     def _loaded(self, run: str, folder: RunFolder) -> Run:
         found = folder.load()
-        if found is None or (found.id != run and not run.startswith(("copy-", "foreign-"))):
+        if found is None or not _same_run(run, found.id):
             raise self._no_run(run)
         found.id = run
         return found
@@ -291,8 +299,9 @@ class LocalStore:
             for key in [key for key in self._series if key.run == run]:
                 self._let_go(key)
             grave = os.path.join(self.root, CACHE, "deleted")
-            os.makedirs(grave, exist_ok=True)
+            inside(self.root, grave, "folder")
             inside(self.root, folder.path, "run")
+            os.makedirs(grave, exist_ok=True)
             buried = os.path.join(grave, new_id())
             os.rename(folder.path, buried)
             self._folders.pop(run, None)
@@ -331,7 +340,8 @@ class LocalStore:
         return Appended(first, len(batch.rows), file.count)
 
     def _check(self, batches: Sequence[Batch]) -> None:
-        """Raise what is wrong with any of them before the first is stored, each seen after those before it."""
+        """Raise what is wrong with any of them before the first is stored, each seen after those before it.
+        A lone batch for a series that is there is checked against its mark when it is stored."""
         reached: dict[tuple[SeriesKey, str], Mark | None] = {}
         for batch in batches:
             check_series(batch.series)
@@ -340,6 +350,8 @@ class LocalStore:
                 continue
             place = (batch.series, batch.writer or "")
             if place not in reached:
+                if len(batches) == 1 and self._reader(batch.series) is not None:
+                    return
                 reached[place] = self._mark(batch)
             trim(reached[place], batch)
             reached[place] = advance(reached[place], batch)
@@ -348,7 +360,7 @@ class LocalStore:
         """How far the batch's writer has reached; nothing is made."""
         file = self._reader(batch.series)
         writers = self._writers_of(batch, file) if file is not None else None
-        return writers.mark(batch.writer or "", file.extent()[1]) if writers is not None and file is not None else None
+        return file.mark(batch.writer or "", writers) if isinstance(file, SeriesFile) and writers is not None else None
 
     def _writers_of(self, batch: Batch, file: SeriesFile | IrregularSeries) -> WritersFile | None:
         writers = self._writers.get(batch.series)
@@ -379,6 +391,7 @@ class LocalStore:
         if series.kind == LOGS:
             place = os.path.join(folder.path, LOGS)
             path = os.path.join(place, "logs.jsonl")
+            inside(folder.path, place, "log")
             if make:
                 os.makedirs(place, exist_ok=True)
         else:
@@ -387,12 +400,15 @@ class LocalStore:
                 place = folder.make_series(series.kind, series.name)
             path = os.path.join(place, DATA)
         inside(folder.path, place, "series")
-        if series.kind != LOGS and is_foreign(place) and not is_regular(place):
+        for name in (path, path + ".torn", *(os.path.join(place, name) for name in _BESIDE)):
+            if os.path.islink(name):
+                raise InvalidInput(f"series {series.name!r}: {name!r} is a symbolic link. Put the file itself in the link's place.")
+        if series.kind != LOGS and is_foreign(place) and not is_regular(path, series.kind):
             return IrregularSeries(path, series.kind)
         if make and series.kind in (METRICS, TRACKS):
             self._write_meta(place, series)
         ticks = None if series.kind == LOGS else ClockFile(os.path.join(place, "clock.jsonl"))
-        return SeriesFile(
+        file = SeriesFile(
             path,
             series.kind,
             self._descriptors,
@@ -401,10 +417,12 @@ class LocalStore:
             locking=self._locking,
             patience=self._patience,
         )
+        if series.kind == LOGS and is_foreign_log(path) and not is_regular(path, LOGS):
+            return IrregularLog(path, file)
+        return file
 
     def _write_meta(self, place: str, series: SeriesKey) -> None:
-        doc = read_record(os.path.join(place, "metadata.json"))
-        if doc is None or "format" not in doc:
+        if "format" not in read_meta(place):
             save_meta(place, self._info(place, series.kind, series.name), sync=False)
 
     def _info(self, place: str, kind: str, name: str) -> SeriesInfo:
@@ -425,20 +443,19 @@ class LocalStore:
         return file.read(start, None if limit is None else max(limit, 0))
 
     def _reader(self, series: SeriesKey) -> SeriesFile | IrregularSeries | None:
-        """The series' file if there is one; nothing is made."""
+        """The series' file if there is one; nothing is made. Raises `NotFound` for its run."""
         check_series(series)
         file = self._series.get(series)
-        if file is None or not os.path.exists(file.path):
-            folder = self._folder(series.run)
-            if series.kind != LOGS and folder.find_series(series.kind, series.name) is None:
+        if file is not None and os.path.exists(file.path):
+            return file
+        folder = self._folder(series.run)
+        if series.kind != LOGS and folder.find_series(series.kind, series.name) is None:
+            return None
+        with self._mutex:
+            file = self._series.get(series) or self._open_series(folder, series, make=False)
+            if not os.path.exists(file.path):
                 return None
-            with self._mutex:
-                file = self._open_series(folder, series, make=False)
-                if os.path.exists(file.path):
-                    self._series[series] = file
-                else:
-                    return None
-        return file
+            return self._series.setdefault(series, file)
 
     def describe(self, run: str) -> list[SeriesInfo]:
         """See `Store.describe`."""
@@ -446,11 +463,9 @@ class LocalStore:
         self._write_ticks()
         infos = []
         for kind, name, place in folder.list_series():
-            file = self._reader(SeriesKey(run, kind, name))
-            if isinstance(file, IrregularSeries):
-                infos.append(file.info(load_meta(place, kind, name)))
-            else:
-                infos.append(read_info(kind, name, place))
+            info, line = told(kind, name, place)
+            info.last = row_shown(line)
+            infos.append(info)
         return sorted(infos, key=lambda info: (info.kind, info.name))
 
     def sample(
@@ -500,8 +515,7 @@ class LocalStore:
         if key in self._writers:
             self._writers[key].sync()
         if key.kind == LOGS:
-            with open(os.path.join(place, ".log_sequence"), "w") as f:
-                f.write(str(file.count))
+            write_atomically(os.path.join(place, ".log_sequence"), b"%d" % file.count, sync=False)
         elif key.kind in (METRICS, TRACKS):
             info = load_meta(place, key.kind, key.name)
             info.count = file.count
@@ -546,6 +560,11 @@ class LocalStore:
         background.stop(self._sync_all)
         for file in list(self._series.values()):
             file.close()
+
+
+def _same_run(run: str, stored: str | None) -> bool:
+    """A copy that is only read, and a foreign run until it is opened for writing, go by an id that their record has not."""
+    return stored is not None and (stored == run or run.startswith(("copy-", "foreign-")))
 
 
 def _folders_in(place: str) -> list[tuple[str, str]]:

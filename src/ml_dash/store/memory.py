@@ -112,7 +112,8 @@ class MemoryStore:
         for meta in patch.series:
             check_series(SeriesKey(run.record.id, meta.kind, meta.name))
         now = self._clock()
-        lengths = {f"{kind}/{name}": len(series.rows) for (kind, name), series in run.series.items()}
+        shown = {key: len(series.rows) for key, series in run.series.items() if key[0] in (METRICS, TRACKS)}
+        lengths = {f"{kind}/{name}": count for (kind, name), count in shown.items() if count}
         run.record = patches.apply_patch(run.record, deepcopy(patch), now, alive=lambda _: True, lengths=lengths)
         for meta in deepcopy(patch).series:
             series = self._series(run, meta.kind, meta.name)

@@ -9,9 +9,11 @@ import hashlib
 import os
 import socket
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from functools import cache
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -21,7 +23,7 @@ from ml_dash.errors import CorruptData, NewerFormat
 from ml_dash.model import LOST_AFTER, METRICS, STATUSES, TRACKS, Attempt, Run, RunKey, RunKind, SeriesInfo
 from ml_dash.names import MAX_SEGMENT_BYTES, capitals_encoded, decode_segment, encode_segment, fold, series_path
 from ml_dash.store import locks
-from ml_dash.store.atomic import write_atomically
+from ml_dash.store.atomic import inside, write_atomically
 from ml_dash.times import iso
 
 FORMAT = 1
@@ -58,13 +60,20 @@ class RunFolder:
     def load(self) -> Run | None:
         """The run as its records tell it, without series; None if there is no record. Raises `CorruptData`, `NewerFormat`."""
         for kind, record in RECORDS.items():
-            doc = read_record(os.path.join(self.path, record))
+            path = os.path.join(self.path, record)
+            doc = read_record(path)
             if doc is not None:
-                return self._run(kind, doc)
+                try:
+                    return self._run(kind, doc)
+                except (ValueError, TypeError, AttributeError) as e:
+                    raise CorruptData(path, 0, f"not a run's record ({e})") from e
         return None
 
     def _run(self, kind: RunKind, doc: dict[str, Any]) -> Run:
-        params = read_record(os.path.join(self.path, "parameters.json")) or {}
+        path = os.path.join(self.path, "parameters.json")
+        params = read_record(path) or {}
+        if not isinstance(params.get("data") or {}, dict):
+            raise CorruptData(path, 0, '"data" is no mapping')
         attempts = [msgspec.convert(a, Attempt) for a in doc.get("attempts") or []]
         status = doc.get("status")
         return Run(
@@ -85,6 +94,14 @@ class RunFolder:
             attempts=attempts,
             heartbeat_at=self.heartbeat(attempts) if status == "RUNNING" else None,
         )
+
+    def stored_id(self) -> str | None:
+        """The run's id, without reading the rest; None if there is no record. Raises as `load` does."""
+        for record in RECORDS.values():
+            doc = read_record(os.path.join(self.path, record))
+            if doc is not None:
+                return doc.get("id") or self._foreign_id(doc)
+        return None
 
     def _foreign_id(self, doc: dict[str, Any]) -> str:
         """A record of a published client has no id: this one holds until the run is opened for writing and gets its own."""
@@ -145,7 +162,9 @@ class RunFolder:
 
     def enter(self, attempt: str) -> None:
         """Leave a presence file for this process."""
-        os.makedirs(os.path.join(self.path, "processes"), exist_ok=True)
+        place = os.path.join(self.path, "processes")
+        inside(self.path, place, "run")
+        os.makedirs(place, exist_ok=True)
         pid = os.getpid()
         record = {"pid": pid, "host": host(), "space": _pid_space(), "start": _start_time(pid)}
         write_atomically(self._presence(attempt), codec.dumps(record), sync=False)
@@ -172,8 +191,9 @@ class RunFolder:
             record = read_record(path) or {}
         except (OSError, CorruptData):
             return False
-        if (record.get("host"), record.get("space")) == (host(), _pid_space()) and record.get("start"):
-            return bool(_start_time(int(record["pid"])) == record["start"])
+        here = (record.get("host"), record.get("space")) == (host(), _pid_space())
+        if here and record.get("start") and isinstance(record.get("pid"), int):
+            return bool(_start_time(record["pid"]) == record["start"])
         return self._clock() - beat <= LOST_AFTER
 
     def heartbeat(self, attempts: list[Attempt]) -> float | None:
@@ -202,10 +222,13 @@ class RunFolder:
         return place
 
     def make_series(self, kind: str, name: str) -> str:
-        """The series' folder, made if need be. The caller holds the lock."""
+        """The series' folder, made if need be. The caller holds the lock. Raises `InvalidInput` where a link leads outside."""
         place = os.path.join(self.path, kind)
+        inside(self.path, place, "series")
         for raw, segment in zip(name.split("/"), series_path(name), strict=True):
             place = os.path.join(place, find_segment(place, segment, raw) or self._make_segment(place, segment))
+            if os.path.islink(place):
+                inside(self.path, place, "series")
         return place
 
     def _make_segment(self, place: str, segment: str) -> str:
@@ -228,11 +251,16 @@ def walk_series(place: str, kind: str, above: str) -> Iterator[tuple[str, str, s
             continue
         shown = decode_segment(entry.name)
         name = above + (shown if shown is not None else entry.name)
-        if os.path.exists(os.path.join(entry.path, DATA)) or os.path.exists(os.path.join(entry.path, META)):
+        if os.path.exists(f"{entry.path}/{DATA}") or os.path.exists(f"{entry.path}/{META}"):
             if shown is None or "%~" in above:
-                name = (read_record(os.path.join(entry.path, META)) or {}).get("name") or name
+                name = read_meta(entry.path).get("name") or name
             yield kind, name, entry.path
-        yield from walk_series(entry.path, kind, name + "/")
+        if entry.stat(follow_symlinks=False).st_nlink != _CHILDLESS:
+            yield from walk_series(entry.path, kind, name + "/")
+
+
+_CHILDLESS = 2
+"""Links of a folder without folders in it, on the file systems that count ("." and its name); others always say 1."""
 
 
 def find_segment(place: str, segment: str, raw: str) -> str | None:
@@ -287,7 +315,7 @@ def _folds_case(place: str) -> bool:
 
 def load_meta(folder: str, kind: str, name: str) -> SeriesInfo:
     """What metadata.json tells of a series; its counts are not read, the lines have them."""
-    doc = read_record(os.path.join(folder, META)) or {}
+    doc = read_meta(folder)
     return SeriesInfo(
         kind,
         name,
@@ -302,7 +330,11 @@ def load_meta(folder: str, kind: str, name: str) -> SeriesInfo:
 def save_meta(folder: str, info: SeriesInfo, *, sync: bool) -> None:
     """Write metadata.json; keys of other writers stay. The counts are a convenience for people and published clients."""
     path = os.path.join(folder, META)
-    doc = read_record(path) or {}
+    try:
+        doc = read_record(path) or {}
+    except CorruptData:
+        set_aside(path)
+        doc = {}
     doc |= {
         _ID_KEY.get(info.kind, "id"): series_id(info.kind, info.name),
         "name": info.name,
@@ -316,6 +348,28 @@ def save_meta(folder: str, info: SeriesInfo, *, sync: bool) -> None:
         "format": FORMAT,
     }
     write_atomically(path, codec.dumps(doc), sync=sync)
+
+
+def read_meta(folder: str) -> dict[str, Any]:
+    """A series' metadata.json; empty if there is none, and with a warning where it is damaged: a published client that was
+    killed leaves half of it, and the lines tell all that counts. Raises `NewerFormat`."""
+    try:
+        return read_record(os.path.join(folder, META)) or {}
+    except CorruptData as e:
+        warnings.warn(
+            f"{e.path} is damaged: the series' description, tags and metadata are not known. Its points are not concerned.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return {}
+
+
+def set_aside(path: str) -> str:
+    """Rename what is at `path` to a name beside it that is free, ``<path>.damaged`` first; the new path."""
+    names = (f"{path}.damaged{f'.{number}' if number else ''}" for number in count())
+    aside = next(name for name in names if not os.path.lexists(name))
+    os.rename(path, aside)
+    return aside
 
 
 def series_id(kind: str, name: str) -> str:

@@ -8,23 +8,27 @@ Invariants (docs/formats/series.md):
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ml_dash import codec
 from ml_dash.errors import CorruptData, SeriesNotFound, Unavailable
 from ml_dash.model import LOGS, Appended, Batch, Page
 from ml_dash.store import locks
+from ml_dash.store.atomic import write_all
 from ml_dash.store.descriptors import Descriptors
-from ml_dash.store.line_search import find_line, last_line
+from ml_dash.store.line_search import find_line, first_bad, last_line, line_end
 
 if TYPE_CHECKING:
     from ml_dash.store.clock_file import ClockFile
+    from ml_dash.store.marks import Mark
     from ml_dash.store.writers_file import WritersFile
 
 TICK = 0.1
@@ -161,6 +165,19 @@ class SeriesFile:
         self.count += len(rows)
         return self.count - len(rows)
 
+    def mark(self, writer: str, writers: WritersFile) -> Mark | None:
+        """How far `writer` has reached. Under the lock: a batch of another thread that is being written is not a dead one's."""
+        with self._mutex:
+            fd = self._ready()
+            try:
+                self._lock(fd)
+                if _lseek(fd, 0, _END) != self._end:
+                    self._look_again(fd)
+                return writers.mark(writer, self.count)
+            finally:
+                if self._locking:
+                    _flock(fd, _UN)
+
     def append_marked(self, batch: Batch, writers: WritersFile) -> Appended:
         """`append` for a series whose batches carry an identity. Raises `Conflict`, and `OSError` if nothing was stored."""
         with self._mutex:
@@ -245,23 +262,20 @@ class SeriesFile:
             )
         tail = last_line(fd, size, self.kind, self.path)
         if tail.end < size:
-            self._cut(fd, tail.end, size)
+            cut_tail(fd, tail.end, size, self.path)
         self._end, self.count = tail.end, tail.points
-
-    def _cut(self, fd: int, end: int, size: int) -> None:
-        """Move a torn tail (a writer died in the middle of its write) to the file beside."""
-        torn = os.pread(fd, size - end, end)
-        with open(self.path + ".torn", "ab") as keep:
-            keep.write(torn)
-        os.ftruncate(fd, end)
 
     # ------------------------------------------------------------ clock
 
     def _tick(self, first: int, now: float, times: tuple[tuple[int, int], ...]) -> None:
+        at_once = not self._tick_due
         self._tick_from, self._tick_due = now, now + TICK
         if self.ticks is not None:
             for offset, ms in times or ((0, int(now * 1000)),):
                 self.ticks.add(first + offset, ms)
+            if at_once:
+                with suppress(OSError):  # the row is stored: a full disk is the next row's to say
+                    self.ticks.write()
 
     def _check_linked(self) -> None:
         """A file that was deleted under us is an error; one that was put in its place is gone on with."""
@@ -349,9 +363,10 @@ class SeriesFile:
             self.ticks.forget()
 
     def close(self) -> None:
-        """Write what is kept of the clock and let the descriptor go."""
+        """Write what is kept of the clock, which is advisory, and let the descriptor go."""
         with self._mutex:
-            self.write_ticks()
+            with suppress(OSError):
+                self.write_ticks()
             self._drop()
 
     def write_ticks(self) -> None:
@@ -362,13 +377,10 @@ class SeriesFile:
     def sync(self) -> None:
         """fsync what this process appended. Raises `OSError`."""
         with self._mutex:
-            self.write_ticks()
-            if self._busy or not self.dirty:
-                return
-            fd = self._fd if self._fd >= 0 else self._open()
-            if _lseek(fd, 0, _END) != self._end:
+            if self.dirty and not self._busy:
+                os.fsync(self._fd if self._fd >= 0 else self._open())
                 self.dirty = False
-            os.fsync(fd)
+            self.write_ticks()
 
     # ------------------------------------------------------------ read
 
@@ -408,7 +420,9 @@ class SeriesFile:
             return self._fd
         try:
             return self._open()
-        except PermissionError:
+        except OSError as e:
+            if e.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
             self._writable = False
             return self._open()
 
@@ -434,15 +448,34 @@ class SeriesFile:
         fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             first = find_line(fd, end, total, start, self.kind, self.path)
-            stop = find_line(fd, end, total, start + count, self.kind, self.path, after=(first, start))
+            stop = self._stop(fd, end, total, (first, start), start + count)
             lines = read_exactly(fd, first, stop - first, self.path)
         finally:
             os.close(fd)
-        if lines.count(b"\n") != count:
-            found = lines.count(b"\n")
-            raise CorruptData(self.path, first, f"{found} lines where {count} were expected")
+        found = lines.count(b"\n")
+        if found != count:
+            bad = first + first_bad(self.kind, lines, start)
+            raise CorruptData(self.path, bad, f"{found} lines where {count} were expected; one of them is damaged")
         ticks = self.ticks.between(start, start + count) if self.ticks is not None else ()
         return Page(self.kind, start, count, total, lines, ticks, (self.path, first))
+
+    def _stop(self, fd: int, end: int, total: int, after: tuple[int, int], stop: int) -> int:
+        """Where the points below `stop` end. The line that begins there may be damaged: it is not asked for."""
+        try:
+            return find_line(fd, end, total, stop, self.kind, self.path, after)
+        except CorruptData:
+            return line_end(fd, find_line(fd, end, total, stop - 1, self.kind, self.path, after), end)
+
+
+def cut_tail(fd: int, end: int, size: int, path: str) -> None:
+    """Move what is behind `end`, the torn tail of a writer that died in the middle of its write, to ``<path>.torn``.
+    The caller holds the file's lock."""
+    keep = os.open(path + ".torn", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    try:
+        write_all(keep, read_exactly(fd, end, size - end, path))
+    finally:
+        os.close(keep)
+    os.ftruncate(fd, end)
 
 
 def read_exactly(fd: int, offset: int, size: int, path: str) -> bytes:
