@@ -94,6 +94,7 @@ _after_fork: list[weakref.WeakMethod[Callable[[], Any]]] = []
 
 def after_fork(method: Callable[[], Any]) -> None:
     """Call the bound `method` in every forked child, when locks and threads are as new."""
+    _after_fork[:] = [weak for weak in _after_fork if weak() is not None]
     _after_fork.append(weakref.WeakMethod(method))
 
 

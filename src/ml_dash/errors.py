@@ -85,6 +85,11 @@ class CorruptData(MlDashError, OSError):
         super().__init__(f"{path}: {why} at byte {offset}. Run `ml-dash doctor --repair` on the run's folder.")
         self.path = path
         self.offset = offset
+        self._why = why
+
+    def __reduce__(self) -> tuple[type[CorruptData], tuple[str, int, str]]:
+        """Errors cross processes by pickle, which calls the class with `args`: the text alone."""
+        return type(self), (self.path, self.offset, self._why)
 
 
 class LockTimeout(MlDashError, TimeoutError):

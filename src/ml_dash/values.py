@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import math
 from collections.abc import Mapping
@@ -134,7 +133,9 @@ def _natural(value: Any, path: tuple[str, ...]) -> Any:
         return _decimal(value)
     if isinstance(value, (UUID, PurePath)):
         return str(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
+        import dataclasses  # it costs 10 ms, and who has one has imported it
+
         return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
     if isinstance(value, msgspec.Struct):
         return {name: getattr(value, name) for name in value.__struct_fields__}

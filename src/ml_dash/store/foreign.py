@@ -84,6 +84,15 @@ def is_regular(path: str, kind: str) -> bool:
     return True
 
 
+def newlines(path: str) -> int:
+    """How many lines the file has."""
+    count = 0
+    with open(path, "rb") as f:
+        while block := f.read(_BLOCK):
+            count += block.count(b"\n")
+    return count
+
+
 def _indices(lines: bytes, key: str) -> list[int] | None:
     """Bare NaN is no JSON to msgspec, but no irregularity either."""
     found = []
@@ -144,14 +153,14 @@ class IrregularSeries:
             return row
         return {key: value for key, value in point.items() if key != _KEYS[True]}
 
-    def info(self, info: SeriesInfo) -> SeriesInfo:
-        """`info` with the count and the last point."""
+    def told(self, info: SeriesInfo) -> tuple[SeriesInfo, bytes]:
+        """`info` with what the points tell, and the last of them as a line."""
         points = self.points()
         info.count = len(points)
-        if points:
-            info.last = self._row(points[-1])
-            info.first_at, info.last_at = points[0].get("createdAt"), points[-1].get("createdAt")
-        return info
+        if not points:
+            return info, b""
+        info.first_at, info.last_at = points[0].get("createdAt"), points[-1].get("createdAt")
+        return info, codec.dumps(points[-1], indent=0)
 
     def append(self, rows: Any, times: Any = ()) -> int:
         """Refused."""

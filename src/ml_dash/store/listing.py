@@ -6,6 +6,7 @@ less than `RACY` before it was read is not kept: its next change might leave all
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Callable
@@ -15,8 +16,9 @@ from typing import Any
 import msgspec
 
 from ml_dash import codec
+from ml_dash.errors import InvalidInput
 from ml_dash.model import METRICS, TRACKS, Attempt, Run, SeriesInfo
-from ml_dash.store.atomic import write_atomically
+from ml_dash.store.atomic import inside, write_atomically
 from ml_dash.store.clock_file import ends
 from ml_dash.store.line_search import last_line
 from ml_dash.store.run_folder import CLOCK, DATA, RECORDS, RunFolder, load_meta, walk_series
@@ -30,6 +32,9 @@ VERSION = 1
 
 _Stamp = tuple[int, int, int]
 _NONE: _Stamp = (0, 0, 0)
+
+Reader = Callable[[str, str, str], tuple[SeriesInfo, bytes]]
+"""(kind, name, folder) → what `read_series` returns."""
 
 
 class _Series(msgspec.Struct, array_like=True, gc=False):
@@ -57,11 +62,13 @@ class _File(msgspec.Struct, array_like=True):
 
 
 class Listing:
-    """What was listed below one root, kept in the file `path`."""
+    """What was listed below one root, kept in the file `path`. `read` is `read_series`, or what knows more of a series."""
 
-    def __init__(self, path: str, clock: Callable[[], float]) -> None:
+    def __init__(self, root: str, path: str, clock: Callable[[], float], read: Reader) -> None:
+        self._root = root
         self._path = path
         self._clock = clock
+        self._read_series = read
         self._known: dict[str, _Entry] | None = None
         self._fresh = 0
 
@@ -85,7 +92,8 @@ class Listing:
         if self._fresh < _WORTH or self._known is None:
             return
         self._fresh = 0
-        with suppress(OSError):
+        with suppress(OSError, InvalidInput):
+            inside(self._root, self._path, "folder")
             os.makedirs(os.path.dirname(self._path), exist_ok=True)
             write_atomically(self._path, msgspec.msgpack.encode(_File(VERSION, self._known)), sync=False)
 
@@ -138,7 +146,7 @@ class Listing:
     def _read(self, kind: str, name: str, place: str) -> _Series:
         self._fresh += 1
         stamp, data = self._settled(_stamp(place)), self._settled(_stamp(f"{place}/{DATA}"))
-        info, line = read_series(kind, name, place)
+        info, line = self._read_series(kind, name, place)
         metadata = codec.dumps(info.metadata, indent=0) if info.metadata is not None else b""
         info.metadata = None
         return _Series(kind, name, place, stamp, data, msgspec.msgpack.encode(info), metadata, line)
@@ -147,15 +155,8 @@ class Listing:
         return stamp if self._clock() - stamp[0] / 1e9 > RACY else (-1, -1, -1)
 
 
-def read_info(kind: str, name: str, place: str) -> SeriesInfo:
-    """A series as its folder tells it, without keeping a file open. Raises `CorruptData`."""
-    info, line = read_series(kind, name, place)
-    info.last = _point(line).get("data")
-    return info
-
-
 def read_series(kind: str, name: str, place: str) -> tuple[SeriesInfo, bytes]:
-    """`read_info` with the last line in place of the last row."""
+    """A series as its folder tells it, without its last row, and its last line. No file stays open. Raises `CorruptData`."""
     info = load_meta(place, kind, name)
     info.count, line = peek(f"{place}/{DATA}", kind)
     if not info.count:
@@ -164,13 +165,13 @@ def read_series(kind: str, name: str, place: str) -> tuple[SeriesInfo, bytes]:
     info.first_at, info.last_at = (iso(first), iso(last)) if first is not None and last is not None else (None, None)
     if b'"createdAt"' in line:
         info.first_at = info.first_at or info.created_at
-        info.last_at = _point(line).get("createdAt") or info.last_at
+        info.last_at = last_point(line).get("createdAt") or info.last_at
     info.created_at = info.created_at or info.first_at
     info.updated_at = max(info.updated_at or "", info.last_at or "") or None
     return info, line
 
 
-def _point(line: bytes) -> dict[str, Any]:
+def last_point(line: bytes) -> dict[str, Any]:
     """A line that was damaged has no row to show; a read of it says so."""
     try:
         return codec.loads(line) if line else {}
@@ -184,6 +185,10 @@ def peek(path: str, kind: str) -> tuple[int, bytes]:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):
         return 0, b""
+    except OSError as e:
+        if e.errno == errno.ELOOP:  # a link: whoever opens the series hears of it
+            return 0, b""
+        raise
     try:
         with suppress(BlockingIOError):
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -208,7 +213,7 @@ def _info(one: _Series) -> SeriesInfo:
     info = _decode_info(one.info)
     if one.metadata:
         info.metadata = codec.loads(one.metadata)
-    info.last = _point(one.line).get("data")
+    info.last = last_point(one.line).get("data")
     return info
 
 

@@ -42,8 +42,8 @@ from ml_dash.store.atomic import inside, sync_folder, write_atomically
 from ml_dash.store.checks import check_key, check_series
 from ml_dash.store.clock_file import ClockFile
 from ml_dash.store.descriptors import Descriptors
-from ml_dash.store.foreign import IrregularLog, IrregularSeries, is_foreign, is_foreign_log, is_regular
-from ml_dash.store.listing import Listing, peek, read_info
+from ml_dash.store.foreign import IrregularLog, IrregularSeries, is_foreign, is_foreign_log, is_regular, newlines
+from ml_dash.store.listing import Listing, last_point, peek, read_series
 from ml_dash.store.marks import Mark, advance, trim
 from ml_dash.store.patch import apply_meta, apply_patch, new_id, new_run
 from ml_dash.store.run_files import RunFiles
@@ -56,6 +56,7 @@ from ml_dash.store.run_folder import (
     host,
     load_meta,
     make_segment,
+    read_meta,
     read_record,
     save_meta,
 )
@@ -110,7 +111,7 @@ class LocalStore:
         self._siblings: Siblings = {}
         self._mutex = threading.RLock()
         self._samples: SampleCache | None = None
-        self._listing = Listing(os.path.join(self.root, CACHE, "listing"), clock)
+        self._listing = Listing(self.root, os.path.join(self.root, CACHE, "listing"), clock, told)
         background.after_fork(self._forked)
 
     def _forked(self) -> None:
@@ -402,7 +403,9 @@ class LocalStore:
         inside(folder.path, place, "series")
         for name in (path, path + ".torn", *(os.path.join(place, name) for name in _BESIDE)):
             if os.path.islink(name):
-                raise InvalidInput(f"series {series.name!r}: {name!r} is a symbolic link. Put the file itself in the link's place.")
+                raise InvalidInput(
+                    f"series {series.name!r}: {name!r} is a symbolic link. Put the file itself in the link's place."
+                )
         if series.kind != LOGS and is_foreign(place) and not is_regular(path, series.kind):
             return IrregularSeries(path, series.kind)
         if make and series.kind in (METRICS, TRACKS):
@@ -464,7 +467,7 @@ class LocalStore:
         infos = []
         for kind, name, place in folder.list_series():
             info, line = told(kind, name, place)
-            info.last = row_shown(line)
+            info.last = last_point(line).get("data")
             infos.append(info)
         return sorted(infos, key=lambda info: (info.kind, info.name))
 
@@ -476,7 +479,13 @@ class LocalStore:
         from ml_dash.store.sample_cache import SampleCache
 
         if self._samples is None:
-            self._samples = SampleCache(Path(self.root, CACHE, "rollups"))
+            folder = os.path.join(self.root, CACHE, "rollups")
+            try:
+                inside(self.root, folder, "folder")
+            except InvalidInput:
+                self._samples = SampleCache(None)
+            else:
+                self._samples = SampleCache(Path(folder))
         source = SeriesNumbers(self._reader(series), series.kind)
         return self._samples.sample(series, source, field, x, start, stop, max_points)
 
@@ -565,6 +574,25 @@ class LocalStore:
 def _same_run(run: str, stored: str | None) -> bool:
     """A copy that is only read, and a foreign run until it is opened for writing, go by an id that their record has not."""
     return stored is not None and (stored == run or run.startswith(("copy-", "foreign-")))
+
+
+def told(kind: str, name: str, place: str) -> tuple[SeriesInfo, bytes]:
+    """A series and its last line, as `read_series`; where that cannot tell, because lines are irregular or damaged, by counting."""
+    path = os.path.join(place, DATA)
+    try:
+        info, line = read_series(kind, name, place)
+    except CorruptData as e:
+        info, line, damage = load_meta(place, kind, name), b"", e
+    else:
+        damage = None
+        if b'"createdAt"' not in line or info.count == newlines(path):
+            return info, line
+    if is_foreign(place) and not is_regular(path, kind):
+        return IrregularSeries(path, kind, quiet=True).told(load_meta(place, kind, name))
+    if damage is not None:
+        warnings.warn(f"{damage} Until then its points are counted by lines.", RuntimeWarning, stacklevel=3)
+        info.count = newlines(path)
+    return info, line
 
 
 def _folders_in(place: str) -> list[tuple[str, str]]:

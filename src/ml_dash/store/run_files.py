@@ -465,9 +465,15 @@ def _make_folder(path: str) -> None:
         sync_folder(os.path.dirname(path))
 
 
+_BINARY = (".pt", ".pth", ".ckpt", ".safetensors", ".pkl", ".joblib", ".onnx", ".npz", ".npy")
+"""What machines' own tables of types know nothing of, or something else."""
+
+
 def _content_type(filename: str) -> str:
     import mimetypes
 
+    if filename.lower().endswith(_BINARY):
+        return "application/octet-stream"
     return mimetypes.guess_type(filename)[0] or "application/octet-stream"
 
 

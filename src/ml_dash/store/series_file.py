@@ -362,6 +362,11 @@ class SeriesFile:
         if self.ticks is not None:
             self.ticks.forget()
 
+    def __del__(self) -> None:
+        """A store that was dropped without being closed lets its descriptors go too."""
+        if self._fd >= 0:
+            os.close(self._fd)
+
     def close(self) -> None:
         """Write what is kept of the clock, which is advisory, and let the descriptor go."""
         with self._mutex:

@@ -1,0 +1,236 @@
+"""The ml_dash names: Experiment, its run, its metrics. Nothing but names may come in here."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, ClassVar, Literal
+
+from ml_dash.errors import InvalidType
+from ml_dash.facade import RunFacade, decorated
+from ml_dash.files import Files
+from ml_dash.model import METRICS, RunKind
+from ml_dash.params import Parameters
+from ml_dash.recorder import OnError
+from ml_dash.series import Series
+
+
+class Metric(Series):
+    """A metric: a series of an experiment. ``experiment.metrics("train/loss")`` gives it."""
+
+    _KIND: ClassVar[str] = METRICS
+    _NOUN: ClassVar[str] = "metric"
+    _ID: ClassVar[str] = "metricId"
+
+
+class Metrics:
+    """``experiment.metrics``: call it for a metric by name, or append to one directly."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._experiment = experiment
+        self._handles: dict[str | None, Metric] = {}
+
+    def __call__(
+        self,
+        name: str | None = None,
+        description: str | None = None,
+        tags: list[str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Metric:
+        """The metric `name`; None is the unnamed one. A description, tags or metadata replace what was stored.
+
+        Raises `InvalidInput` for what is no name.
+        """
+        metric = self._handles.get(name)
+        if metric is None:
+            metric = self._handles[name] = Metric(self._experiment._recorder, name)  # noqa: SLF001  one facade
+        if description is not None or tags is not None or metadata is not None:
+            metric.describe(description, tags, metadata)
+        return metric
+
+    def append(self, /, *args: Any, **fields: Any) -> dict[str, Any]:
+        """``append("loss", value=1)``, ``append("loss", {...})``; without a name the row goes to the unnamed metric:
+        ``append(loss=1)``, ``append({...})``. A keyword is always a field. Returns and raises as `Metric.append`."""
+        name, rest = _named(args)
+        return self(name).append(*rest, **fields)
+
+    def append_batch(self, /, *args: Any, **named: Any) -> dict[str, Any]:
+        """``append_batch("loss", rows)`` or ``append_batch(rows)``; `name`, `data_points`, `description`, `tags` and `metadata`
+        may be keywords. Returns and raises as `Metric.append_batch`."""
+        name, rest = _named(args)
+        name = named.pop("name", name)
+        rows = [*rest, *([named.pop("data_points")] if "data_points" in named else [])]
+        if len(rows) != 1:
+            msg = f"append_batch takes a name and a list of rows, or only the list; got {len(rows)} lists."
+            raise InvalidType(msg)
+        return self(name, **named).append_batch(rows[0])
+
+    def list_all(self) -> list[dict[str, Any]]:
+        """Every metric of the run; see `Metric.list_all`."""
+        return self().list_all()
+
+    def __iter__(self) -> Any:
+        """The names of the run's metrics, sorted."""
+        return iter([metric["name"] for metric in self.list_all()])
+
+
+def _named(args: tuple[Any, ...]) -> tuple[str | None, tuple[Any, ...]]:
+    if args and isinstance(args[0], str):
+        return args[0], args[1:]
+    return None, args
+
+
+class Experiment(RunFacade):
+    """One run of an experiment.
+
+        with Experiment(name="my-experiment", project="project", local_path=".ml-dash").run as experiment:
+            experiment.metrics("train_loss").append(value=0.5, epoch=1)
+
+    `local_path` is the folder that keeps it (None: the environment variable ML_DASH_DIR, else ".ml-dash"). An existing name is
+    resumed; fields that are given replace what was stored. `on_error="warn"` lets training go on where a write failed;
+    `durability="disk"` syncs every 100 ms; `locking=False` is for one writer on a file system without locks.
+    Raises `InvalidInput` for what is no name.
+    """
+
+    _KIND: ClassVar[RunKind] = "experiment"
+    _NOUN: ClassVar[str] = "experiment"
+    _GROUP: ClassVar[str] = "project"
+    _FOLDER_VARIABLE: ClassVar[str] = "ML_DASH_DIR"
+    _FOLDER: ClassVar[str] = ".ml-dash"
+    _REOPEN: ClassVar[str] = "experiment.run.start()"
+
+    def __init__(
+        self,
+        name: str,
+        project: str,
+        *,
+        local_path: str | os.PathLike[str] | None = None,
+        remote: str | None = None,
+        api_key: str | None = None,
+        user_name: str | None = None,
+        description: str | None = None,
+        tags: list[str] | None = None,
+        bindrs: list[str] | None = None,
+        folder: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        on_error: OnError = "raise",
+        durability: Literal["flush", "disk"] = "flush",
+        locking: bool = True,
+        _write_protected: bool = False,
+    ) -> None:
+        super().__init__(
+            name,
+            project,
+            local_path=local_path,
+            remote=remote,
+            description=description,
+            tags=tags,
+            bindrs=bindrs,
+            folder=folder,
+            metadata=metadata,
+            write_protected=_write_protected,
+            on_error=on_error,
+            durability=durability,
+            locking=locking,
+        )
+        self.project = project
+        self._run = ExperimentRun(self)
+        self._metrics = Metrics(self)
+
+    @property
+    def run(self) -> ExperimentRun:
+        """The run's lifecycle: a context manager, ``start()`` … ``complete()/fail()/cancel()``, a decorator."""
+        return self._run
+
+    @property
+    def metrics(self) -> Metrics:
+        """The run's metrics. Raises `RunClosed` before the run was opened."""
+        if self._recorder.run is None:
+            raise self._recorder.not_open()
+        return self._metrics
+
+    @property
+    def params(self) -> Parameters:
+        """The run's parameters. Raises `RunClosed` before the run was opened."""
+        self._require_open()
+        return self._params
+
+    def parameters(self) -> Parameters:
+        """The same as `params`."""
+        return self.params
+
+    def files(self, file_path: str | os.PathLike[str] | None = None, /, **about: Any) -> Files:
+        """The same as `file`."""
+        return self.file(file_path, **about)
+
+
+class ExperimentRun:
+    """Opens and closes an experiment: ``with experiment.run as experiment:``, ``experiment.run.start()``, ``@experiment.run``."""
+
+    def __init__(self, experiment: Experiment, message: str | None = None) -> None:
+        self._experiment = experiment
+        self._message = message
+
+    def start(self, message: str | None = None) -> Experiment:
+        """Open the run, and log `message` if there is one; the experiment. Open already: nothing but the message."""
+        experiment = self._experiment
+        experiment._open()  # noqa: SLF001  one facade
+        message = message if message is not None else self._message
+        if message is not None:
+            experiment.log(message)
+        return experiment
+
+    def complete(self) -> None:
+        """Close the run: COMPLETED."""
+        self._experiment._close("COMPLETED")  # noqa: SLF001
+
+    def fail(self) -> None:
+        """Close the run: FAILED."""
+        self._experiment._close("FAILED")  # noqa: SLF001
+
+    def cancel(self) -> None:
+        """Close the run: CANCELLED."""
+        self._experiment._close("CANCELLED")  # noqa: SLF001
+
+    def __enter__(self) -> Experiment:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
+        self._experiment._close_after(error)  # noqa: SLF001
+        return False
+
+    def __call__(self, what: Any) -> Any:
+        """``with experiment.run("message"):`` logs the message; ``@experiment.run`` passes the experiment as first argument."""
+        if isinstance(what, str):
+            return ExperimentRun(self._experiment, what)
+        if not callable(what):
+            msg = f"run(...) takes a message or decorates a function; got {type(what).__name__}."
+            raise InvalidType(msg)
+        return self._decorate(what)
+
+    def _decorate(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with self as experiment:
+                return function(experiment, *args, **kwargs)
+
+        return call
+
+
+def ml_dash_experiment(name: str, project: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate a function with a run of its own: the keyword ``experiment=``, or the parameter of that name, is the open `Experiment`.
+
+    `options` are `Experiment`'s. Raises `InvalidInput` where the parameter cannot be passed by keyword.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        return decorated(function, "experiment", lambda: Experiment(name, project, **options).run)
+
+    return decorate
+
+
+__all__ = ["Experiment", "ExperimentRun", "Metric", "Metrics", "ml_dash_experiment"]

@@ -1,0 +1,267 @@
+"""What an experiment and a session have in common: construction, lifecycle, log, parameters, files, how they show themselves.
+
+Names only. What a value is, the Recorder knows; where it goes, nobody here.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
+
+from ml_dash import codec
+from ml_dash.errors import InvalidInput
+from ml_dash.files import Files
+from ml_dash.logs import LogBuilder, Logs, traceback_entry
+from ml_dash.model import RunKey, RunKind, RunPatch, Status
+from ml_dash.params import Parameters
+from ml_dash.recorder import OnError, Recorder
+from ml_dash.store import open_store
+from ml_dash.store.base import Store
+
+
+class OperationMode(enum.Enum):
+    """Where a run is kept."""
+
+    LOCAL = "local"
+    REMOTE = "remote"
+    HYBRID = "hybrid"
+
+
+class RunFacade:
+    """One run under its user's names. `Experiment` and `Session` are its two faces."""
+
+    _KIND: ClassVar[RunKind]
+    _NOUN: ClassVar[str]
+    _GROUP: ClassVar[str]
+    """What runs are grouped by: "project" or "workspace"."""
+    _FOLDER_VARIABLE: ClassVar[str]
+    _FOLDER: ClassVar[str]
+    _REOPEN: ClassVar[str]
+
+    def __init__(
+        self,
+        name: str,
+        group: str,
+        *,
+        local_path: str | os.PathLike[str] | None,
+        remote: str | None,
+        description: str | None,
+        tags: list[str] | None,
+        bindrs: list[str] | None,
+        folder: str | None,
+        metadata: Mapping[str, Any] | None,
+        write_protected: bool,
+        on_error: OnError,
+        durability: Literal["flush", "disk"],
+        locking: bool,
+    ) -> None:
+        if remote is not None:
+            msg = (
+                "remote: this version of ml-dash keeps runs in folders only; leave out `remote` and give `local_path`."
+            )
+            raise InvalidInput(msg)
+        self.name = name
+        self.description = description
+        self.tags = _texts("tags", tags)
+        self.bindrs = _texts("bindrs", bindrs)
+        self.folder = folder
+        self.metadata = codec.loads(codec.dumps(metadata)) if metadata is not None else None
+        self.mode = OperationMode.LOCAL
+        self._write_protected = write_protected
+        self._place = (
+            os.fspath(local_path) if local_path is not None else os.environ.get(self._FOLDER_VARIABLE) or self._FOLDER
+        )
+        options = {"durability": durability, "locking": locking}
+        self._recorder = Recorder(
+            lambda: self._open_store(options),
+            RunKey("", group, name),
+            self._KIND,
+            on_error=on_error,
+            noun=self._NOUN,
+            reopen=self._REOPEN,
+        )
+        self._logs = Logs(self._recorder)
+        self._params = Parameters(self._recorder)
+
+    def _open_store(self, options: dict[str, Any]) -> Store:
+        return open_store(self._place, **options)
+
+    # ------------------------------------------------------------ lifecycle
+
+    def _open(self) -> None:
+        self._recorder.open(
+            RunPatch(
+                description=self.description,
+                tags=self.tags,
+                bindrs=self.bindrs,
+                folder=self.folder,
+                metadata=self.metadata,
+                write_protected=self._write_protected or None,
+            )
+        )
+
+    def _close(self, status: Status = "COMPLETED") -> None:
+        self._recorder.close(status)
+
+    def _close_after(self, error: BaseException | None) -> None:
+        """Leave a `with` block: an exception is logged, and the run FAILED."""
+        if error is None or not self._recorder.writable:
+            self._close("COMPLETED")
+            return
+        message, metadata = traceback_entry(error)
+        try:
+            self._logs.write(message, "error", metadata)
+        finally:
+            self._close("FAILED")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the run takes points now."""
+        return self._recorder.writable
+
+    _is_open = is_open
+
+    @property
+    def _storage(self) -> Store | None:
+        """Not None while the run is open; users of the published clients look at it."""
+        return self._recorder.store if self._recorder.is_open else None
+
+    def _require_open(self) -> None:
+        if self._recorder.run is None:
+            raise self._recorder.not_open()
+
+    # ------------------------------------------------------------ about
+
+    @property
+    def id(self) -> str | None:
+        """The run's id, which is never used again; None before the run was opened."""
+        return self._recorder.run.id if self._recorder.run is not None else None
+
+    @property
+    def status(self) -> str | None:
+        """One of "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "LOST" (running, but its heartbeat is old); None before it was opened."""
+        return self._recorder.shown_status() if self._recorder.run is not None else None
+
+    @property
+    def path(self) -> str:
+        """The run's folder."""
+        return os.path.join(os.path.abspath(self._place), self._recorder.key.project, self._recorder.key.name)
+
+    @property
+    def url(self) -> str | None:
+        """The run's address at its server; None for a run that is kept in a folder."""
+        return None
+
+    @property
+    def data(self) -> dict[str, Any] | None:
+        """The run's record; None before it was opened."""
+        if self._recorder.run is None:
+            return None
+        run = self._recorder.refresh()
+        return {
+            "id": run.id,
+            "name": run.key.name,
+            self._GROUP: run.key.project,
+            "status": self.status,
+            "description": run.description,
+            "tags": run.tags,
+            "bindrs": run.bindrs,
+            "folder": run.folder,
+            "metadata": run.metadata,
+            "createdAt": run.created_at,
+            "updatedAt": run.updated_at,
+            "writeProtected": run.write_protected,
+        }
+
+    # ------------------------------------------------------------ log, parameters, files
+
+    @property
+    def logs(self) -> Logs:
+        """The run's log, to read. Raises `RunClosed` before the run was opened."""
+        self._require_open()
+        return self._logs
+
+    def log(
+        self,
+        message: str | None = None,
+        level: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        **extra: Any,
+    ) -> LogBuilder | None:
+        """Write a log entry at `level` ("info" if None), with `metadata` and `extra` as its metadata.
+
+        Without a message: a builder with ``.debug/.info/.warn/.error/.fatal``. Levels in any case; "warning" and "critical" are
+        accepted. Raises `InvalidInput` for other levels, `RunClosed`, `OSError`.
+        """
+        if not self._recorder.writable:
+            raise self._recorder.not_open()
+        both = {**(metadata or {}), **extra}
+        if message is None:
+            return LogBuilder(self._logs, both)
+        self._logs.write(message, level, both)
+        return None
+
+    def file(self, file_path: str | os.PathLike[str] | None = None, /, **about: Any) -> Files:
+        """Files of the run: ``file("model.pt", prefix="/models").save()``, ``file().list()``; see `Files`."""
+        self._require_open()
+        return Files(self._recorder, file_path, **about)
+
+    def flush(self) -> None:
+        """Make all that was written survive the death of the machine (fsync). Raises `OSError`."""
+        self._require_open()
+        self._recorder.flush()
+
+    # ------------------------------------------------------------ shown
+
+    def __repr__(self) -> str:
+        state = self.status if self._recorder.run is not None else "not open"
+        return f"<{type(self).__name__} {self.name!r} {self._GROUP}={self._recorder.key.project!r} {state} in {self._place}>"
+
+    def _repr_html_(self) -> str:
+        """A small table for notebooks: what it is, its parameters, its series with their last values."""
+        import html
+
+        from ml_dash.notebook import run_table
+
+        if self._recorder.run is None:
+            return f"<code>{html.escape(repr(self))}</code>"
+        return run_table(self._recorder.refresh(), self._recorder.describe(), self.status or "", self._NOUN)
+
+
+def _texts(what: str, values: Any) -> list[str] | None:
+    if values is None:
+        return None
+    if isinstance(values, str) or not all(isinstance(v, str) for v in values):
+        msg = f'{what}: expected a list of strings, such as ["baseline"]; got {values!r}.'
+        raise InvalidInput(msg)
+    return list(values)
+
+
+def decorated(function: Callable[..., Any], keyword: str, run: Callable[[], Any]) -> Callable[..., Any]:
+    """`function` inside a run of its own, passed as the keyword argument `keyword`, or for the parameter of that name."""
+    import functools
+    import inspect
+
+    parameters = inspect.signature(function).parameters
+    takes = keyword in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    if keyword in parameters and parameters[keyword].kind is inspect.Parameter.POSITIONAL_ONLY:
+        msg = f"{function.__qualname__}: the parameter {keyword!r} is positional-only; the decorator passes it by keyword."
+        raise InvalidInput(msg)
+
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def call_async(*args: Any, **kwargs: Any) -> Any:
+            with run() as opened:
+                return await function(*args, **({keyword: opened} if takes else {}), **kwargs)
+
+        return call_async
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with run() as opened:
+            return function(*args, **({keyword: opened} if takes else {}), **kwargs)
+
+    return call
