@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, ClassVar, Literal
 
@@ -75,7 +75,11 @@ class Session(RunFacade):
             locking=locking,
         )
         self.workspace = workspace
+        self.write_protected = write_protected
         self._tracks: dict[str | None, Track] = {}
+
+    def _kept(self) -> Iterable[Series]:
+        return self._tracks.values()
 
     def open(self) -> Session:
         """Open the session; itself. Open already: nothing."""
@@ -107,7 +111,10 @@ class Session(RunFacade):
         Raises `InvalidInput` for what is no name, `RunClosed` before the session was opened.
         """
         self._require_open()
-        track = self._tracks.get(name)
+        try:
+            track = self._tracks.get(name)
+        except TypeError:  # a list, say: what is wrong with it is said below
+            track = None
         if track is None:
             track = self._tracks[name] = Track(self._recorder, name)
         if description is not None or tags is not None or metadata is not None:

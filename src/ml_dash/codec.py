@@ -30,6 +30,10 @@ MAX_ROW = 8 * 1024 * 1024
 """Bytes of one encoded row."""
 
 _NUMERIC = frozenset({int, float, bool})
+_RESERVED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_ESCAPED = re.compile(rb"\\u00(?:4[eE9]|2[dD])")
+"""An escaped N, I or minus, of which a user's own string of the reserved spelling has one."""
+_SCALARS = frozenset({int, float, bool, str, type(None), msgspec.UnsetType})
 _NUMBERS_ONLY = frozenset({int, float, bool, type(None), msgspec.UnsetType})
 _FLAT = frozenset({int, float, bool, str})
 _TEXT = frozenset({str})
@@ -66,12 +70,13 @@ def encode_fields(row: dict[str, Any]) -> bytes:
     try:
         # One addition proves a row of plain finite numbers: a NaN, an infinity or a value of another type shows in the sum,
         # and a type that adds up to a number without being one (Fraction, a subclass of int) is one that msgspec refuses.
-        total = sum(row.values())
-        if (type(total) is float or type(total) is int) and total - total == 0:
+        # From 0.0 on, or NumPy's small integers would add up among themselves, overflow and warn.
+        total = sum(row.values(), 0.0)
+        if type(total) is float and total - total == 0:
             body = _encode(row)
             if len(body) < _SHORT or (len(row) <= MAX_FIELDS and len(body) < MAX_ROW // 2):
                 return _format(body, indent=0)
-    except (TypeError, ValueError, OverflowError):
+    except Exception:  # noqa: BLE001, S110  whatever a value's own addition raises: tensors of two shapes, a signalling NaN
         pass
     return _encode_other(row)
 
@@ -185,24 +190,29 @@ def decode_row(row: bytes) -> dict[str, Any]:
 
 
 def decode_page(page: Page) -> list[dict[str, Any]]:
-    """A page's points: ``{"index", "data", "createdAt"}``, for logs ``{"sequenceNumber", "timestamp", "level", "message"}``
-    and "metadata" where there is one. Raises `CorruptData` where a line is not what was written."""
+    """A page's points: ``{"index", "data", "createdAt"}`` (None where no time was kept), for logs ``{"sequenceNumber",
+    "timestamp", "level", "message"}`` and "metadata" where there is one. Raises `CorruptData` where a line is not what was written."""
     points = decode_lines(page)
     if page.kind != LOGS:
         for ms, first, stop in segments(page):
             stamp = iso(ms)
             for point in points[first:stop]:
                 point.setdefault("createdAt", stamp)
+        if not page.ticks:
+            for point in points:
+                point.setdefault("createdAt", None)
     return points
 
 
 def decode_lines(page: Page) -> list[dict[str, Any]]:
     """A page's lines as they stand, decoded. Raises `CorruptData`."""
     lines = page.lines
-    with _gc_paused(page.count):
+    with gc_paused(page.count):
         if not _has_special(lines):
             try:
-                return _decode_object.decode_lines(lines)
+                points = _decode_object.decode_lines(lines)
+                if len(points) == page.count:  # it passes over blank lines
+                    return points
             except (msgspec.DecodeError, UnicodeDecodeError):
                 pass
         return _each_line(page, _decode_any)
@@ -247,7 +257,8 @@ def segments(page: Page) -> Iterator[tuple[int, int, int]]:
 
 
 @contextmanager
-def _gc_paused(count: int) -> Iterator[None]:
+def gc_paused(count: int) -> Iterator[None]:
+    """No garbage collection while many (`count`) objects are made that all stay."""
     pause = count > _LARGE and gc.isenabled()
     if pause:
         gc.disable()
@@ -267,9 +278,17 @@ def field_values(page: Page, fields: Sequence[str]) -> dict[str, list[Any]]:
     if lines is None:
         return _slow_fields(page, fields)
     values = {field: list(map(attrgetter(f"data.f{i}"), lines)) for i, field in enumerate(fields)}
-    if any(not _NUMBERS_ONLY.issuperset(map(type, column)) for column in values.values()) and _has_special(page.lines):
-        return _slow_fields(page, fields)
-    return values
+    kinds = {field: set(map(type, column)) for field, column in values.items()}
+    if all(kind <= _NUMBERS_ONLY for kind in kinds.values()) or not _has_special(page.lines):
+        return values
+    if all(kind <= _SCALARS for kind in kinds.values()) and _ESCAPED.search(page.lines) is None:
+        return {field: _respelled(column) if str in kinds[field] else column for field, column in values.items()}
+    return _slow_fields(page, fields)
+
+
+def _respelled(column: list[Any]) -> list[Any]:
+    """The reserved strings as the numbers that they stand for; none of them is a user's, who would have an escape in it."""
+    return [_RESERVED.get(value, value) if type(value) is str else value for value in column]
 
 
 def _typed_lines(page: Page, fields: Sequence[str]) -> list[Any] | None:
@@ -277,13 +296,19 @@ def _typed_lines(page: Page, fields: Sequence[str]) -> list[Any] | None:
     if page.kind == LOGS:
         return None
     names = [f"f{i}" for i in range(len(fields))]
-    row = msgspec.defstruct("Row", [(n, Any, msgspec.UNSET) for n in names], rename=dict(zip(names, fields, strict=True)), gc=False)
+    try:
+        row = msgspec.defstruct(
+            "Row", [(n, Any, msgspec.UNSET) for n in names], rename=dict(zip(names, fields, strict=True)), gc=False
+        )
+    except ValueError:  # it takes no name with a quote, a backslash, a control character or a lone surrogate
+        return None
     line = msgspec.defstruct("Line", [("data", row)], gc=False)
-    with _gc_paused(page.count):
+    with gc_paused(page.count):
         try:
-            return msgspec.json.Decoder(line).decode_lines(page.lines)
+            lines = msgspec.json.Decoder(line).decode_lines(page.lines)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
+    return lines if len(lines) == page.count else None
 
 
 def _slow_fields(page: Page, fields: Sequence[str]) -> dict[str, list[Any]]:
@@ -292,13 +317,13 @@ def _slow_fields(page: Page, fields: Sequence[str]) -> dict[str, list[Any]]:
     return {field: [row.get(field, msgspec.UNSET) for row in rows] for field in fields}
 
 
-def numbers(page: Page, fields: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def numbers(page: Page, fields: Sequence[str]) -> dict[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
     """Each field over the page as (float64 values, bool mask of the rows where it is a number). Booleans count as 0 and 1;
     integers beyond float64 become ±inf. Raises `CorruptData`."""
     return {field: as_numbers(values) for field, values in field_values(page, fields).items()}
 
 
-def as_numbers(values: list[Any]) -> tuple[np.ndarray, np.ndarray]:
+def as_numbers(values: list[Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Python values as (float64, mask): the mask is False, and the value NaN, where there is no number."""
     import numpy as np
 
@@ -323,6 +348,20 @@ def _float(value: float) -> float:
 def dumps(record: Any, *, indent: int = 2) -> bytes:
     """A small record as indented JSON, with the same spelling of non-finite numbers as a row."""
     return _format(_encode(plain_mapping(record)), indent=indent) + b"\n"
+
+
+def settled(what: str, record: Any) -> dict[str, Any] | None:
+    """A copy of a mapping as it will be read back, or None. `what` is the argument's name. Raises `InvalidInput` (`TypeError`)."""
+    if record is None:
+        return None
+    if not isinstance(record, Mapping):
+        msg = f'{what}: expected a mapping, such as {{"epoch": 3}}; got {record!r} of type {type(record).__name__}.'
+        raise InvalidType(msg)
+    try:
+        return loads(dumps(record))
+    except InvalidInput as e:
+        msg = f"{what}: {e}"
+        raise type(e)(msg) from None
 
 
 def loads(data: bytes) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -25,7 +26,10 @@ def columns(pages: Iterable[Page], fields: list[str] | None) -> Columns:
         for name, part in codec.field_values(page, names).items():
             values[name] += part
     for name in names:
-        out[f"data.{name}" if name in _OURS else name] = _column(values.pop(name))
+        shown = f"data.{name}" if name in _OURS else name
+        while shown != name and shown in names:  # a user's own field is called so
+            shown = f"data.{shown}"
+        out[shown] = _column(values.pop(name))
     return out
 
 
@@ -89,7 +93,7 @@ def to_polars(table: Columns) -> Any:
         import polars as pl
     except ImportError as e:
         raise _missing("to_polars", "polars") from e
-    return pl.DataFrame({name: _plain(column) for name, column in table.items()}, strict=False)
+    return pl.DataFrame({name: _polars_column(pl, column) for name, column in table.items()})
 
 
 def to_arrow(table: Columns) -> Any:
@@ -108,11 +112,34 @@ def _arrow_array(pa: Any, column: np.ndarray[Any, Any]) -> Any:
     try:
         return pa.array(column.tolist())
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
-        return pa.array([None if v is None else codec.dumps({"v": v}, indent=0)[6:-2].decode() for v in column])
+        return pa.array(_as_json(column))
 
 
-def _plain(column: np.ndarray[Any, Any]) -> Any:
-    return column if column.dtype != object else column.tolist()
+def _polars_column(pl: Any, column: np.ndarray[Any, Any]) -> Any:
+    """As in Arrow. What Polars makes of mixed types is looked at: it drops and cuts values without a word."""
+    if column.dtype != object:
+        return column
+    values = column.tolist()
+    with suppress(TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        made = pl.Series(values, strict=False)
+        if made.dtype != pl.Object and _same(made.to_list(), values):
+            return made
+    return pl.Series(_as_json(column), dtype=pl.String)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two lists of values hold the same, but that a key without a value may be there or not."""
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return all(_same(a.get(key), b.get(key)) for key in a | b)
+    if isinstance(a, float) and isinstance(b, float) and np.isnan(a):
+        return bool(np.isnan(b))
+    return bool(a == b) and isinstance(a, bool) == isinstance(b, bool)
+
+
+def _as_json(column: np.ndarray[Any, Any]) -> list[str | None]:
+    return [None if value is None else codec.dumps({"v": value}, indent=0)[6:-2].decode() for value in column]
 
 
 def _missing(call: str, extra: str, library: str | None = None) -> ImportError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, ClassVar, Literal
 
@@ -25,6 +25,10 @@ class Metric(Series):
     _ID: ClassVar[str] = "metricId"
 
 
+_BATCH = ("name", "data_points", "description", "tags", "metadata")
+"""The parameters of `Metrics.append_batch`, which may begin with the second."""
+
+
 class Metrics:
     """``experiment.metrics``: call it for a metric by name, or append to one directly."""
 
@@ -43,7 +47,10 @@ class Metrics:
 
         Raises `InvalidInput` for what is no name.
         """
-        metric = self._handles.get(name)
+        try:
+            metric = self._handles.get(name)
+        except TypeError:  # a list, say: what is wrong with it is said below
+            metric = None
         if metric is None:
             metric = self._handles[name] = Metric(self._experiment._recorder, name)  # noqa: SLF001  one facade
         if description is not None or tags is not None or metadata is not None:
@@ -54,18 +61,25 @@ class Metrics:
         """``append("loss", value=1)``, ``append("loss", {...})``; without a name the row goes to the unnamed metric:
         ``append(loss=1)``, ``append({...})``. A keyword is always a field. Returns and raises as `Metric.append`."""
         name, rest = _named(args)
-        return self(name).append(*rest, **fields)
+        return self(name).append(*(() if rest == (None,) else rest), **fields)
 
     def append_batch(self, /, *args: Any, **named: Any) -> dict[str, Any]:
         """``append_batch("loss", rows)`` or ``append_batch(rows)``; `name`, `data_points`, `description`, `tags` and `metadata`
         may be keywords. Returns and raises as `Metric.append_batch`."""
         name, rest = _named(args)
-        name = named.pop("name", name)
-        rows = [*rest, *([named.pop("data_points")] if "data_points" in named else [])]
-        if len(rows) != 1:
-            msg = f"append_batch takes a name and a list of rows, or only the list; got {len(rows)} lists."
-            raise InvalidType(msg)
-        return self(name, **named).append_batch(rows[0])
+        given = dict(zip(_BATCH, (name, *rest), strict=False))
+        if name is None:
+            del given["name"]
+        if len(rest) >= len(_BATCH) or given.keys() & named.keys() or not named.keys() <= set(_BATCH):
+            msg = f"append_batch takes {', '.join(_BATCH)}, each once, or only a list of rows; got {len(args)} by position"
+            raise InvalidType(f"{msg} and {', '.join(named) or 'none'} by name.")
+        given |= named
+        if "data_points" not in given:
+            raise InvalidType(
+                "append_batch takes a list of rows, with the metric's name before it or without; got none."
+            )
+        rows = given.pop("data_points")
+        return self(**given).append_batch(rows)
 
     def list_all(self) -> list[dict[str, Any]]:
         """Every metric of the run; see `Metric.list_all`."""
@@ -138,6 +152,9 @@ class Experiment(RunFacade):
         self.project = project
         self._run = ExperimentRun(self)
         self._metrics = Metrics(self)
+
+    def _kept(self) -> Iterable[Series]:
+        return self._metrics._handles.values()  # noqa: SLF001  one facade
 
     @property
     def run(self) -> ExperimentRun:
@@ -213,6 +230,17 @@ class ExperimentRun:
         return self._decorate(what)
 
     def _decorate(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        import inspect
+
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def call_async(*args: Any, **kwargs: Any) -> Any:
+                with self as experiment:
+                    return await function(experiment, *args, **kwargs)
+
+            return call_async
+
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             with self as experiment:

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
 from ml_dash import codec
-from ml_dash.errors import InvalidInput
+from ml_dash.errors import InvalidInput, InvalidType
 from ml_dash.files import Files
 from ml_dash.logs import LogBuilder, Logs, traceback_entry
 from ml_dash.model import RunKey, RunKind, RunPatch, Status
+from ml_dash.names import encode_segment
 from ml_dash.params import Parameters
 from ml_dash.recorder import OnError, Recorder
+from ml_dash.series import Series
 from ml_dash.store import open_store
 from ml_dash.store.base import Store
+from ml_dash.values import text, texts
 
 
 class OperationMode(enum.Enum):
@@ -63,16 +66,16 @@ class RunFacade:
             )
             raise InvalidInput(msg)
         self.name = name
-        self.description = description
-        self.tags = _texts("tags", tags)
-        self.bindrs = _texts("bindrs", bindrs)
-        self.folder = folder
-        self.metadata = codec.loads(codec.dumps(metadata)) if metadata is not None else None
+        self.description = text("description", description)
+        self.tags = texts("tags", tags)
+        self.bindrs = texts("bindrs", bindrs)
+        self.folder = text("folder", folder)
+        self.metadata = codec.settled("metadata", metadata)
         self.mode = OperationMode.LOCAL
         self._write_protected = write_protected
-        self._place = (
-            os.fspath(local_path) if local_path is not None else os.environ.get(self._FOLDER_VARIABLE) or self._FOLDER
-        )
+        self._place = _folder(local_path) or os.environ.get(self._FOLDER_VARIABLE) or self._FOLDER
+        # As of now: a program that changes its folder goes on with the one that was meant.
+        self._root = os.path.abspath(self._place) if "://" not in self._place else self._place
         options = {"durability": durability, "locking": locking}
         self._recorder = Recorder(
             lambda: self._open_store(options),
@@ -86,11 +89,12 @@ class RunFacade:
         self._params = Parameters(self._recorder)
 
     def _open_store(self, options: dict[str, Any]) -> Store:
-        return open_store(self._place, **options)
+        return open_store(self._root, **options)
 
     # ------------------------------------------------------------ lifecycle
 
     def _open(self) -> None:
+        before = self.id
         self._recorder.open(
             RunPatch(
                 description=self.description,
@@ -101,6 +105,13 @@ class RunFacade:
                 write_protected=self._write_protected or None,
             )
         )
+        if self.id != before:
+            for series in self._kept():
+                series.find_again()
+
+    def _kept(self) -> Iterable[Series]:
+        """The handles of series that the user may still have from before."""
+        return ()
 
     def _close(self, status: Status = "COMPLETED") -> None:
         self._recorder.close(status)
@@ -147,7 +158,13 @@ class RunFacade:
     @property
     def path(self) -> str:
         """The run's folder."""
-        return os.path.join(os.path.abspath(self._place), self._recorder.key.project, self._recorder.key.name)
+        from ml_dash.store.run_folder import find_segment
+
+        place = self._root
+        for name in (self._recorder.key.project, self._recorder.key.name):
+            segment = encode_segment(name)
+            place = os.path.join(place, find_segment(place, segment, name) or segment)
+        return place
 
     @property
     def url(self) -> str | None:
@@ -197,6 +214,8 @@ class RunFacade:
         """
         if not self._recorder.writable:
             raise self._recorder.not_open()
+        if metadata is not None and not isinstance(metadata, Mapping):
+            raise InvalidType(f"log: metadata must be a mapping; got {metadata!r} of type {type(metadata).__name__}.")
         both = {**(metadata or {}), **extra}
         if message is None:
             return LogBuilder(self._logs, both)
@@ -230,13 +249,17 @@ class RunFacade:
         return run_table(self._recorder.refresh(), self._recorder.describe(), self.status or "", self._NOUN)
 
 
-def _texts(what: str, values: Any) -> list[str] | None:
-    if values is None:
+def _folder(local_path: Any) -> str | None:
+    if local_path is None:
         return None
-    if isinstance(values, str) or not all(isinstance(v, str) for v in values):
-        msg = f'{what}: expected a list of strings, such as ["baseline"]; got {values!r}.'
-        raise InvalidInput(msg)
-    return list(values)
+    place = os.fspath(local_path) if isinstance(local_path, os.PathLike) else local_path
+    if not isinstance(place, str):
+        raise InvalidType(
+            f"local_path: expected a folder as text or Path; got {place!r} of type {type(place).__name__}."
+        )
+    if not place:
+        raise InvalidInput("local_path is empty. Name a folder, or leave it out for the default.")
+    return place
 
 
 def decorated(function: Callable[..., Any], keyword: str, run: Callable[[], Any]) -> Callable[..., Any]:
@@ -255,13 +278,13 @@ def decorated(function: Callable[..., Any], keyword: str, run: Callable[[], Any]
         @functools.wraps(function)
         async def call_async(*args: Any, **kwargs: Any) -> Any:
             with run() as opened:
-                return await function(*args, **({keyword: opened} if takes else {}), **kwargs)
+                return await function(*args, **(kwargs | {keyword: opened} if takes else kwargs))
 
         return call_async
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         with run() as opened:
-            return function(*args, **({keyword: opened} if takes else {}), **kwargs)
+            return function(*args, **(kwargs | {keyword: opened} if takes else kwargs))
 
     return call

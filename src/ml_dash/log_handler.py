@@ -25,7 +25,7 @@ class LogHandler(logging.Handler):
             return
         try:
             self._run.log(self.format(record), level=_level(record.levelno), metadata=_about(record))
-        except (OSError, ValueError, TypeError, RuntimeError):
+        except Exception:  # noqa: BLE001  logging never raises into the program: a wrong format is KeyError, IndexError, …
             self.handleError(record)
 
     def format(self, record: logging.LogRecord) -> str:

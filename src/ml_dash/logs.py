@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import enum
+import re
 import time
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from ml_dash import codec
 from ml_dash.errors import InvalidInput, InvalidType
 from ml_dash.model import LOGS
 from ml_dash.times import iso
+from ml_dash.values import MAX_NESTING, text, whole
 
 if TYPE_CHECKING:
     from ml_dash.recorder import Recorder
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _ALSO = {"warning": "warn", "critical": "fatal"}
 
 
@@ -28,14 +32,14 @@ class LogLevel(enum.Enum):
     FATAL = "fatal"
 
     @classmethod
-    def validate(cls, level: str) -> str:
+    def validate(cls, level: str | LogLevel) -> str:
         """`level` in lower case; "warning" and "critical" become "warn" and "fatal". Raises `InvalidInput` listing the levels."""
-        text = level.lower() if isinstance(level, str) else str(level)
-        text = _ALSO.get(text, text)
-        if text not in {one.value for one in cls}:
+        name = level.value if isinstance(level, cls) else str(level).lower()
+        name = _ALSO.get(name, name)
+        if name not in {one.value for one in cls}:
             msg = f"level: expected one of {', '.join(one.value for one in cls)}; got {level!r}."
             raise InvalidInput(msg)
-        return text
+        return name
 
 
 class Logs:
@@ -66,16 +70,18 @@ class Logs:
         `level` keeps entries of that level, `search` those whose message holds the text (in any case). Each is
         ``{"sequenceNumber", "timestamp", "level", "message"}`` and "metadata" where there is one.
         """
+        start, most = whole("start_index", start_index), None if limit is None else whole("limit", limit)
         wanted = LogLevel.validate(level) if level is not None else None
-        text = search.lower() if search is not None else None
+        part = text("search", search)
+        part = part.lower() if part is not None else None
         series = self._recorder.series(LOGS, "")
-        start = max(0, self._recorder.count(series) + start_index) if start_index < 0 else start_index
+        start = max(0, self._recorder.count(series) + start) if start < 0 else start
         found: list[dict[str, Any]] = []
         for page in self._recorder.pages(series, start, None):
             for entry in codec.decode_page(page):
-                if limit is not None and len(found) >= limit:
+                if most is not None and len(found) >= most:
                     return found
-                if wanted in (None, entry.get("level")) and (text is None or text in str(entry.get("message")).lower()):
+                if wanted in (None, entry.get("level")) and (part is None or part in str(entry.get("message")).lower()):
                     found.append(entry)
         return found
 
@@ -90,25 +96,25 @@ class LogBuilder:
         self._logs = logs
         self._metadata = dict(metadata or {})
 
-    def debug(self, message: str, /, **extra: Any) -> None:
+    def debug(self, message: str, **extra: Any) -> None:
         """Log at level debug; `extra` joins the metadata."""
         self._logs.write(message, "debug", self._metadata | extra)
 
-    def info(self, message: str, /, **extra: Any) -> None:
+    def info(self, message: str, **extra: Any) -> None:
         """Log at level info; `extra` joins the metadata."""
         self._logs.write(message, "info", self._metadata | extra)
 
-    def warn(self, message: str, /, **extra: Any) -> None:
+    def warn(self, message: str, **extra: Any) -> None:
         """Log at level warn; `extra` joins the metadata."""
         self._logs.write(message, "warn", self._metadata | extra)
 
     warning = warn
 
-    def error(self, message: str, /, **extra: Any) -> None:
+    def error(self, message: str, **extra: Any) -> None:
         """Log at level error; `extra` joins the metadata."""
         self._logs.write(message, "error", self._metadata | extra)
 
-    def fatal(self, message: str, /, **extra: Any) -> None:
+    def fatal(self, message: str, **extra: Any) -> None:
         """Log at level fatal; `extra` joins the metadata."""
         self._logs.write(message, "fatal", self._metadata | extra)
 
@@ -126,12 +132,18 @@ def traceback_entry(error: BaseException) -> tuple[str, dict[str, Any]]:
 
 def _text(message: Any) -> str:
     """Logs take what comes: lone surrogates become U+FFFD, other objects their text."""
-    return str(message).encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    return _SURROGATE.sub("\ufffd", str(message))
 
 
-def _clean(value: Any) -> Any:
-    if isinstance(value, str):
+def _clean(value: Any, depth: int = 2) -> Any:
+    """`depth` counts as in `values.plain`: the entry is one level, its metadata the next."""
+    if isinstance(value, (str, PurePath)):
         return _text(value)
+    if not isinstance(value, (Mapping, list, tuple)):
+        return value
+    if depth > MAX_NESTING:
+        msg = f"log: metadata is nested deeper than {MAX_NESTING} levels; flatten it or save it as a file."
+        raise InvalidInput(msg)
     if isinstance(value, Mapping):
-        return {(_text(k) if isinstance(k, str) else k): _clean(v) for k, v in value.items()}
-    return [_clean(v) for v in value] if isinstance(value, (list, tuple)) else value
+        return {(_text(k) if isinstance(k, str) else k): _clean(v, depth + 1) for k, v in value.items()}
+    return [_clean(v, depth + 1) for v in value]

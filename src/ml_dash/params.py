@@ -54,17 +54,27 @@ def _flatten_into(flat: dict[str, Any], values: Mapping[str, Any], above: str, d
         raise InvalidInput(msg)
     for key, value in values.items():
         if not isinstance(key, str):
-            group = f" below {above[:-1]!r}" if above else ""
-            msg = f"parameters{group}: names must be strings; got {key!r} of type {type(key).__name__}."
+            place = f" below {above[:-1]!r}" if above else ""
+            msg = f"parameters{place}: names must be strings; got {key!r} of type {type(key).__name__}."
             raise InvalidType(msg)
         name = above + key
-        if isinstance(value, Mapping) and value:
-            _flatten_into(flat, value, name + ".", depth + 1)
+        group = _group(value)
+        if group:
+            _flatten_into(flat, group, name + ".", depth + 1)
         elif name in flat:
             msg = f"parameter {name!r} is given twice in one call, once with a dot and once nested."
             raise InvalidInput(msg)
         else:
             flat[name] = value
+
+
+def _group(value: Any) -> Mapping[str, Any] | None:
+    """`value` as a mapping, if it is one or a dataclass."""
+    if hasattr(type(value), "__dataclass_fields__"):
+        import dataclasses
+
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return value if isinstance(value, Mapping) else None
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:

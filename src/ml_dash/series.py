@@ -7,9 +7,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
+import msgspec
+
 from ml_dash import codec
 from ml_dash.errors import InvalidInput, InvalidType, SeriesNotFound
 from ml_dash.model import CHUNK_SIZE, Appended, SeriesInfo, SeriesMeta
+from ml_dash.names import check_series_name
+from ml_dash.values import text, texts, whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +35,7 @@ class Series:
     def __init__(self, recorder: Recorder, name: str | None) -> None:
         self._recorder = recorder
         self.name = UNNAMED if name is None else name
-        self._key = recorder.series(self._KIND, self.name)
+        self._key = recorder.series(self._KIND, check_series_name("name", self.name))
         self._id = f"local-{self._NOUN}-{self.name}"
         self._meta: SeriesMeta | None = None
 
@@ -39,21 +43,32 @@ class Series:
         """Keep what is said of the series; it is stored with the next append, and replaces what was said before."""
         if description is None and tags is None and metadata is None:
             return
-        said = SeriesMeta(
-            self._KIND,
-            self.name,
-            description,
-            list(tags) if tags is not None else None,
-            codec.loads(codec.dumps(metadata)) if metadata is not None else None,
-        )
-        if self._recorder.said.get(self._key) != said:
-            self._meta = said
+        about = {
+            "description": text("description", description),
+            "tags": texts("tags", tags),
+            "metadata": codec.settled("metadata", metadata),
+        }
+        waiting = self._meta or SeriesMeta(self._KIND, self.name)
+        said = msgspec.structs.replace(waiting, **{key: value for key, value in about.items() if value is not None})
+        self._meta = said if self._recorder.said.get(self._key) != said else None
 
-    def _say(self) -> None:
-        meta, self._meta = self._meta, None
-        if meta is not None:
-            self._recorder.describe_series(meta)
-            self._recorder.said[self._key] = meta
+    def _say(self, rows: list[Any]) -> None:
+        """Store what was said of the series, before `rows`; nothing for rows that will be refused."""
+        meta = self._meta
+        if meta is None:
+            return
+        try:
+            codec.encode_rows(rows)
+        except InvalidInput:
+            return
+        self._recorder.describe_series(meta)
+        self._recorder.said[self._key] = meta
+        if self._meta is meta:
+            self._meta = None
+
+    def find_again(self) -> None:
+        """The run was deleted and made anew: a handle that was kept goes on with the new one."""
+        self._key = self._recorder.series(self._KIND, self.name)
 
     # ------------------------------------------------------------ append
 
@@ -67,7 +82,7 @@ class Series:
         if row:
             fields = _one_row(row, fields)
         if self._meta is not None:
-            self._say()
+            self._say([fields])
         done = self._recorder.append(self._key, fields)
         return {self._ID: self._id, "index": done.first, "bufferedDataPoints": done.total, "chunkSize": CHUNK_SIZE}
 
@@ -82,7 +97,7 @@ class Series:
             msg = f"{self._NOUN} {self.name!r}: the batch is empty; append_batch needs at least one point."
             raise InvalidInput(msg)
         if self._meta is not None:
-            self._say()
+            self._say(rows)
         done = self._recorder.append_batch(self._key, rows)
         return self._batch_answer(done)
 
@@ -106,14 +121,15 @@ class Series:
         "createdAt"}], "startIndex", "endIndex", "total", "hasMore"}``, where "total" is how many were returned.
         Raises `CorruptData` where a stored line is damaged.
         """
-        start = _whole("start_index", start_index)
-        count = None if limit is None else _whole("limit", limit)
+        start = whole("start_index", start_index)
+        count = None if limit is None else whole("limit", limit)
         length = self._recorder.count(self._key)
         start = max(0, length + start) if start < 0 else start
         stop = length if count is None else min(length, start + max(count, 0))
         data: list[dict[str, Any]] = []
-        for page in self._recorder.pages(self._key, start, stop) if stop > start else ():
-            data = data + codec.decode_page(page) if data else codec.decode_page(page)
+        with codec.gc_paused(stop - start):
+            for page in self._recorder.pages(self._key, start, stop) if stop > start else ():
+                data.extend(codec.decode_page(page))
         end = start + len(data)
         return {"data": data, "startIndex": start, "endIndex": end - 1, "total": len(data), "hasMore": end < length}
 
@@ -139,7 +155,7 @@ class Series:
             if step < 0:
                 return list(reversed(self._between(stop + 1, start + 1)))[::-step]
             return self._between(start, stop)[::step]
-        index = _whole("index", at)
+        index = whole("index", at)
         found = self.read(index, 1)["data"] if index >= 0 or -index <= len(self) else []
         if not found:
             msg = f"{self._NOUN} {self.name!r} has {len(self)} points; there is none at index {index}."
@@ -164,13 +180,13 @@ class Series:
         from ml_dash.columns import columns
 
         start, stop = self._range(start_index, stop_index)
-        wanted = [fields] if isinstance(fields, str) else None if fields is None else list(fields)
+        wanted = texts("fields", [fields] if isinstance(fields, str) else fields)
         return columns(self._recorder.pages(self._key, start, stop), wanted)
 
     def _range(self, start: int, stop: int | None) -> tuple[int, int]:
         length = len(self)
-        start = _whole("start_index", start)
-        stop = length if stop is None else _whole("stop_index", stop)
+        start = whole("start_index", start)
+        stop = length if stop is None else whole("stop_index", stop)
         start = max(0, start + length) if start < 0 else start
         stop = max(0, stop + length) if stop < 0 else min(stop, length)
         return min(start, stop), stop
@@ -205,6 +221,10 @@ class Series:
 
         `x` names the field of the horizontal axis, None is the index. Raises `InvalidInput`.
         """
+        if not isinstance(field, str):
+            msg = f"field: expected the name of a field; got {field!r} of type {type(field).__name__}."
+            raise InvalidType(msg)
+        x = text("x", x)
         start, stop = self._range(start_index, stop_index)
         sample: Sample = self._recorder.sample(self._key, field, x, start, stop, max_points)
         return sample
@@ -276,11 +296,3 @@ def _rows(rows: Any) -> list[Any]:
         msg = f"append_batch takes a list of mappings, one a point; got {type(rows).__name__}."
         raise InvalidType(msg)
     return rows if isinstance(rows, list) else list(rows)
-
-
-def _whole(what: str, value: Any) -> int:
-    try:
-        return value.__index__()  # type: ignore[no-any-return]
-    except AttributeError:
-        msg = f"{what}: expected a whole number; got {value!r} of type {type(value).__name__}."
-        raise InvalidType(msg) from None

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Mapping
+import operator
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import PurePath
@@ -34,6 +35,10 @@ _RESERVED = {
     "-Infinity": msgspec.Raw(b'"-\\u0049nfinity"'),
 }
 _MAX_INT = 10**MAX_INT_DIGITS
+_STEPS = 3
+"""How often a value may give another that is no JSON type yet: a tensor an array, an array a scalar."""
+_NEARER = (str, bool, int, float, type(None), list, tuple, Mapping, date, time, timedelta, Decimal, UUID, PurePath)
+"""Types from which `plain` finds its own way."""
 
 
 def where(path: tuple[str, ...]) -> str:
@@ -130,7 +135,7 @@ def _natural(value: Any, path: tuple[str, ...]) -> Any:
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, Decimal):
-        return _decimal(value)
+        return _decimal(value, path)
     if isinstance(value, (UUID, PurePath)):
         return str(value)
     if hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
@@ -142,45 +147,54 @@ def _natural(value: Any, path: tuple[str, ...]) -> Any:
     return _from_array(value, path)
 
 
-def _decimal(value: Decimal) -> int | float:
-    if value.is_finite() and value == value.to_integral_value():
-        return int(value) if abs(value.adjusted()) < MAX_INT_DIGITS else float(value)
-    return float("nan") if value.is_nan() else float(value)
+def _decimal(value: Decimal, path: tuple[str, ...]) -> int | float:
+    if not value.is_finite():
+        return float("nan") if value.is_nan() else float(value)
+    if value != value.to_integral_value():
+        return float(value)
+    return int(value) if not value or value.adjusted() < MAX_INT_DIGITS else _integer(_MAX_INT, path)
 
 
 def _from_array(value: Any, path: tuple[str, ...]) -> Any:
     """NumPy, torch, JAX and TensorFlow scalars and arrays, by what they can do; nothing of theirs is imported."""
-    shape = getattr(value, "shape", None)
-    if isinstance(value, (type, memoryview)) or not (
-        hasattr(value, "item") or hasattr(value, "tolist") or hasattr(value, "numpy")
-    ):
-        raise _unstorable(value, path)
-    size = math.prod(shape) if shape is not None else 1
-    if size > MAX_ARRAY:
-        msg = (
-            f"{where(path)}: an array of {size} elements is too large for a row (at most {MAX_ARRAY}). "
-            "Save it with files(...), or log a summary of it."
-        )
-        raise InvalidType(msg)
-    if shape is None or (len(shape) == 0):
-        return _item(value, path)
-    if not hasattr(value, "tolist"):
-        value = value.numpy()
-    return _json_kind(value.tolist(), value, path)
+    taken = value
+    for _ in range(_STEPS):
+        try:
+            size = math.prod(getattr(taken, "shape", ()))
+            if size <= MAX_ARRAY:
+                taken = _taken_out(taken)
+        except Exception as e:  # whatever is raised by what only looks like an array
+            raise _unstorable(value, path) from e
+        if isinstance(taken, list) and len(taken) > MAX_ARRAY:
+            size = len(taken)
+        if size > MAX_ARRAY:
+            msg = (
+                f"{where(path)}: an array of {size} elements is too large for a row (at most {MAX_ARRAY}). "
+                "Save it with files(...), or log a summary of it."
+            )
+            raise InvalidType(msg)
+        if isinstance(taken, _NEARER):
+            return taken
+    raise _unstorable(value, path)
 
 
-def _item(value: Any, path: tuple[str, ...]) -> Any:
-    if type(value).__name__ == "datetime64":
-        return str(value)
-    item = value.item() if hasattr(value, "item") else value.numpy().item()
-    return _json_kind(item, value, path)
-
-
-def _json_kind(item: Any, value: Any, path: tuple[str, ...]) -> Any:
-    """`item`, if taking it out of `value` came any nearer to JSON (complex numbers and the like do not)."""
-    if type(item) is type(value) or isinstance(item, (complex, bytes)):
-        raise _unstorable(value, path)
-    return item
+def _taken_out(value: Any) -> Any:
+    """What a scalar or an array holds. Raises whatever an object without scalar or array in it does."""
+    if isinstance(value, (type, memoryview, bytes)):
+        raise TypeError
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    if kind == "M":  # .item() of nanoseconds is a bare integer
+        return value.astype(str).tolist()
+    if kind == "m":
+        return (value / value.dtype.type(1, "s")).tolist()
+    if len(getattr(value, "shape", ())):
+        return (value if hasattr(value, "tolist") else value.numpy()).tolist()
+    if kind == "f":
+        return float(value)
+    for name in ("item", "tolist", "numpy"):
+        if hasattr(value, name):
+            return getattr(value, name)()
+    raise TypeError
 
 
 def _unstorable(value: Any, path: tuple[str, ...]) -> InvalidType:
@@ -188,3 +202,34 @@ def _unstorable(value: Any, path: tuple[str, ...]) -> InvalidType:
         f"{where(path)}: a value of type {type(value).__module__}.{type(value).__qualname__} cannot be stored. "
         "Numbers, strings, booleans, None, lists and mappings of these can; convert it, or save it with files(...)."
     )
+
+
+# ---------------------------------------------------------------- arguments
+
+
+def whole(what: str, value: Any) -> int:
+    """`value` as an int, if it is a whole number, also NumPy's. `what` is the argument's name. Raises `InvalidType`."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        msg = f"{what}: expected a whole number; got {value!r} of type {type(value).__name__}."
+        raise InvalidType(msg) from None
+
+
+def text(what: str, value: Any) -> str | None:
+    """`value`, if it is a string or None. Raises `InvalidType`."""
+    if value is None or isinstance(value, str):
+        return value
+    msg = f"{what}: expected a string; got {value!r} of type {type(value).__name__}."
+    raise InvalidType(msg)
+
+
+def texts(what: str, values: Any) -> list[str] | None:
+    """`values` as a list, if they are strings, or None. One string is not a list of its characters. Raises `InvalidType`."""
+    if values is None:
+        return None
+    found = values if isinstance(values, str) or not isinstance(values, Iterable) else list(values)
+    if isinstance(found, list) and all(isinstance(value, str) for value in found):
+        return found
+    msg = f'{what}: expected a list of strings, such as ["baseline"]; got {found!r}.'
+    raise InvalidType(msg)

@@ -259,17 +259,17 @@ def test_short_series_leave_no_file(tmp_path):
     assert not files_of(tmp_path)
 
 
-def test_the_file_is_rewritten_after_a_tenth_more(tmp_path):
+def test_the_file_is_rewritten_after_a_hundredth_more(tmp_path):
     rows, cache = Rows(y=list(range(1000))), short_cache(tmp_path)
     ask(cache, rows)
     (file,) = files_of(tmp_path)
     before = file.read_bytes()
-    rows.grow(y=[0] * 99)
+    rows.grow(y=[0] * 9)
     ask(cache, rows)
     assert file.read_bytes() == before
     rows.grow(y=[0])
     ask(cache, rows)
-    assert len(file.read_bytes()) == len(before) + 10 * 96
+    assert len(file.read_bytes()) == len(before) + 96
 
 
 def test_a_damaged_file_is_ignored_and_replaced(tmp_path):

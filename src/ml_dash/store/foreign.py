@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -30,8 +31,13 @@ class _Number(msgspec.Struct, gc=False):
     index: int = msgspec.field(name="sequenceNumber")
 
 
-_DECODERS = {False: msgspec.json.Decoder(_Index), True: msgspec.json.Decoder(_Number)}
+_DECODERS: dict[bool, msgspec.json.Decoder[Any]] = {
+    False: msgspec.json.Decoder(_Index),
+    True: msgspec.json.Decoder(_Number),
+}
 _KEYS = {False: "index", True: "sequenceNumber"}
+_TIMED = re.compile(rb', "createdAt": "[^"]*"\}\n?\Z')
+_TOKEN = re.compile(rb'(?<!\\)"(-?)([NI])(aN|nfinity)"(?!\s*:)')
 _MICROSECONDS = re.compile(rb'"timestamp": "[^"]*\.\d{6}Z?"')
 
 
@@ -66,7 +72,13 @@ def is_foreign_log(path: str) -> bool:
 
 
 def is_regular(path: str, kind: str) -> bool:
-    """Whether every whole line carries its own position as its index."""
+    """Whether every whole line carries its own position as its index. Asked again of the same bytes, it does not read them again."""
+    at = os.stat(path)
+    return _is_regular(path, kind, (at.st_ino, at.st_size, at.st_mtime_ns))
+
+
+@lru_cache(maxsize=4096)
+def _is_regular(path: str, kind: str, _stamp: tuple[int, int, int]) -> bool:
     expected = 0
     with open(path, "rb") as f:
         rest = b""
@@ -74,6 +86,7 @@ def is_regular(path: str, kind: str) -> bool:
             block = rest + block
             stop = block.rfind(b"\n") + 1
             rest = block[stop:]
+            found: list[int] | None
             try:
                 found = [one.index for one in _DECODERS[kind == LOGS].decode_lines(block[:stop])]
             except (msgspec.DecodeError, UnicodeDecodeError):
@@ -82,6 +95,32 @@ def is_regular(path: str, kind: str) -> bool:
                 return False
             expected += len(found)
     return True
+
+
+def is_mixed(folder: str) -> bool:
+    """Whether a published client wrote the first or the last line of the series in `folder`."""
+    try:
+        with open(os.path.join(folder, DATA), "rb") as f:
+            if _TIMED.search(f.readline()):
+                return True
+            f.seek(max(0, os.fstat(f.fileno()).st_size - 4096))
+            return b'"createdAt": "' in f.read()
+    except FileNotFoundError:
+        return False
+
+
+def as_ours(lines: bytes) -> bytes:
+    """Lines as we would have written them, as far as a reader could take them for something else: a published client wrote
+    a user's own string "NaN" as it is, which is how we write the number. Lines of ours stay as they are."""
+    if not _TOKEN.search(lines):
+        return lines
+    return b"".join(
+        _TOKEN.sub(_escaped, line) if _TIMED.search(line) else line for line in lines.splitlines(keepends=True)
+    )
+
+
+def _escaped(match: re.Match[bytes]) -> bytes:
+    return b'"%b\\u%04x%b"' % (match[1], ord(match[2]), match[3])
 
 
 def newlines(path: str) -> int:
@@ -127,7 +166,7 @@ class IrregularSeries:
         with open(self.path, "rb") as f:
             for line in f:
                 try:
-                    point = codec.loads(line)
+                    point = codec.loads(as_ours(line))
                 except (ValueError, RecursionError):
                     continue
                 if line.endswith(b"\n") and (self.kind == LOGS or isinstance(point.get("data"), dict)):

@@ -14,10 +14,12 @@ from typing import NamedTuple
 from ml_dash import codec
 from ml_dash.errors import CorruptData
 from ml_dash.model import LOGS
+from ml_dash.store.batch_intent import whole_size
 
 PROBE = 4096
 """Bytes read in one probe; a few dozen lines."""
 _BLOCK = 1 << 22
+_BEGINNING = b'{"index": '
 _HEAD = 64
 """Bytes that the beginning of a line, index included, takes at most."""
 _HEADS = {
@@ -36,22 +38,25 @@ class Tail(NamedTuple):
 
 def last_line(fd: int, size: int, kind: str, path: str) -> Tail:
     """The last whole line below `size` that carries the index after its predecessor's: a process that died between writing
-    a line to a place that was not its own and taking it back (`SeriesFile._misplaced`) leaves one that does not.
+    a line to a place that was not its own and taking it back (`SeriesFile._misplaced`) leaves one that does not. Half a batch
+    at the end is not looked at (`batch_intent`).
     Raises `CorruptData` where the last lines carry no index."""
+    size = whole_size(path, size)
     lines = _last_lines(fd, size, 2)
     if not lines:
         return Tail(0, 0, b"")
     begin, line = lines[-1]
     index = codec.index_of(kind, line[:64])
+    before = codec.index_of(kind, lines[0][1][:64]) if len(lines) > 1 else -1
+    if before is not None and index in (None, before + 1) and kind != LOGS and _is_two(line):
+        second = codec.index_of(kind, line[line.find(_BEGINNING, 1) :][:64])
+        if index is not None and second is not None and second > index:
+            raise CorruptData(path, begin, "two lines without a newline between them")
+        return Tail(begin, before + 1, lines[0][1] if len(lines) > 1 else b"")
     if index is None:
         raise CorruptData(path, begin, "a line does not begin with its index")
-    if kind == LOGS:
-        return Tail(begin + len(line) + 1, index + 1, line)
-    before = codec.index_of(kind, lines[0][1][:64]) if len(lines) > 1 else -1
-    if before is None or index != before + 1:
+    if kind != LOGS and (before is None or index != before + 1):
         return _out_of_order(fd, size, kind, path)
-    if _behind_torn(line):
-        return Tail(begin, index, lines[0][1] if index else b"")
     return Tail(begin + len(line) + 1, index + 1, line)
 
 
@@ -62,8 +67,8 @@ def _out_of_order(fd: int, size: int, kind: str, path: str) -> Tail:
     begin, line, index = lines[-1]
     assert index is not None
     before = lines[-2] if len(lines) > 1 else (0, b"", -1)
-    first = -1 if len(lines) < 3 else lines[0][2]  # noqa: PLR2004
-    if len(lines) > 1 and first is not None and index == first + 2:
+    first = -1 if len(lines) < 3 else lines[0][2]
+    if len(lines) > 1 and first is not None and (index == first + 2 or (before[2] is None and index == first + 1)):
         return Tail(begin + len(line) + 1, index + 1, line)
     if before[2] is None:
         raise CorruptData(path, before[0], "a line does not begin with its index")
@@ -72,15 +77,18 @@ def _out_of_order(fd: int, size: int, kind: str, path: str) -> Tail:
     return Tail(begin, before[2] + 1, before[1])
 
 
-def _behind_torn(line: bytes) -> bool:
-    """Whether this is a misplaced line behind the torn tail that another process left: two processes died in turn."""
-    if line.find(b'{"index": ', 1) < 0:
-        return False
+def _is_two(line: bytes) -> bool:
+    """Whether another line begins in this one. With an index that is past, it is a misplaced one behind the torn tail that
+    another process left: two processes died in turn."""
+    return line.find(_BEGINNING, 1) > 0 and not _is_json(line)
+
+
+def _is_json(line: bytes) -> bool:
     try:
         codec.decode_row(line)
     except (ValueError, RecursionError):
-        return True
-    return False
+        return False
+    return True
 
 
 def _last_lines(fd: int, size: int, count: int) -> list[tuple[int, bytes]]:
@@ -113,7 +121,7 @@ def find_line(fd: int, end: int, total: int, index: int, kind: str, path: str, a
     if index >= total:
         return end
     at = _search(fd, end, total, index, kind, after)
-    if at >= 0 and codec.index_of(kind, os.pread(fd, 64, at)) == index:
+    if at >= 0 and _fits(fd, at, end, index, kind):
         return at
     return _find_among_damage(fd, end, index, kind, path)
 
@@ -225,11 +233,7 @@ def first_bad(kind: str, lines: bytes, first: int) -> int:
     """The offset in `lines` of the first one that is no JSON or does not carry its index, counted from `first`; 0 if all do."""
     offset = 0
     for index, line in enumerate(lines.split(b"\n")[:-1], first):
-        try:
-            codec.decode_row(line)
-        except (ValueError, RecursionError):
-            return offset
-        if codec.index_of(kind, line[:64]) != index:
+        if codec.index_of(kind, line[:64]) != index or not _is_json(line):
             return offset
         offset += len(line) + 1
     return 0
@@ -238,14 +242,18 @@ def first_bad(kind: str, lines: bytes, first: int) -> int:
 def _find_among_damage(fd: int, end: int, index: int, kind: str, path: str) -> int:
     """The line that carries `index` in a file where the search met damaged lines. It reads the whole file."""
     found = [at for at, there in _heads(fd, end, kind) if there == index]
-    fitting = [at for at in found if len(found) == 1 or _fits(fd, at, end, index, kind)]
+    fitting = found if len(found) == 1 else [at for at in found if _fits(fd, at, end, index, kind)]
     if len(fitting) == 1:
         return fitting[0]
-    below, at = -1, 0
+    below, at = -1, -1
     for begin, there in _heads(fd, end, kind):
         if below < there < index:
-            below, at = there, line_end(fd, begin, end)
-    raise CorruptData(path, at, f"no line carries index {index}; the one that should is damaged")
+            below, at = there, begin
+    if at >= 0:
+        behind = line_end(fd, at, end)
+        # Where its newline was lost, the line before holds the one that is missed.
+        at = behind if _is_json(os.pread(fd, behind - at, at)) else at
+    raise CorruptData(path, max(at, 0), f"no line carries index {index}; the one that should is damaged")
 
 
 def _heads(fd: int, end: int, kind: str) -> Iterator[tuple[int, int]]:
@@ -265,6 +273,13 @@ def _heads(fd: int, end: int, kind: str) -> Iterator[tuple[int, int]]:
 
 
 def _fits(fd: int, at: int, end: int, index: int, kind: str) -> bool:
-    """Whether the next line carries the next index, or there is none."""
-    behind = line_end(fd, at, end)
-    return behind >= end or codec.index_of(kind, os.pread(fd, 64, behind)) == index + 1
+    """Whether the line carries the index, and the next one, if there is one, the next."""
+    block = os.pread(fd, PROBE, at)
+    if codec.index_of(kind, block[:_HEAD]) != index:
+        return False
+    newline = block.find(b"\n")
+    behind = at + newline + 1 if newline >= 0 else line_end(fd, at + len(block), end)
+    if behind >= end:
+        return True
+    head = block[newline + 1 : newline + 1 + _HEAD] if 0 <= newline < PROBE - _HEAD else os.pread(fd, _HEAD, behind)
+    return codec.index_of(kind, head) == index + 1

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ml_dash import background, codec
-from ml_dash.errors import CorruptData, InvalidInput, NewerFormat, NotFound
+from ml_dash.errors import CorruptData, InvalidInput, NewerFormat, NotFound, SeriesNotFound
 from ml_dash.model import (
     LOGS,
     METRICS,
@@ -42,7 +42,16 @@ from ml_dash.store.atomic import inside, sync_folder, write_atomically
 from ml_dash.store.checks import check_key, check_series
 from ml_dash.store.clock_file import ClockFile
 from ml_dash.store.descriptors import Descriptors
-from ml_dash.store.foreign import IrregularLog, IrregularSeries, is_foreign, is_foreign_log, is_regular, newlines
+from ml_dash.store.foreign import (
+    IrregularLog,
+    IrregularSeries,
+    as_ours,
+    is_foreign,
+    is_foreign_log,
+    is_mixed,
+    is_regular,
+    newlines,
+)
 from ml_dash.store.listing import Listing, last_point, peek, read_series
 from ml_dash.store.marks import Mark, advance, trim
 from ml_dash.store.patch import apply_meta, apply_patch, new_id, new_run
@@ -189,7 +198,12 @@ class LocalStore:
         if patch.join is not None:
             folder.enter(patch.join)
         if after.id != run.id or before is None or after != before:
-            folder.save(after, before)
+            try:
+                folder.save(after, before)
+            except OSError:
+                if patch.join is not None:
+                    folder.leave(patch.join)
+                raise
         if patch.leave is not None:
             folder.leave(patch.leave)
         for meta in patch.series:
@@ -281,7 +295,7 @@ class LocalStore:
     def _listed(self, folder: RunFolder, query: RunQuery) -> Run | None:
         try:
             return self._listing.run(folder, series=query.series)
-        except (CorruptData, NewerFormat) as e:
+        except (CorruptData, NewerFormat, PermissionError) as e:
             warnings.warn(f"{folder.path} is left out of the list: {e}", RuntimeWarning, stacklevel=4)
             return None
 
@@ -332,7 +346,7 @@ class LocalStore:
         if not batch.rows:
             return Appended(None, 0, file.extent()[1])
         writers = self._writers_of(batch, file)
-        if writers is not None:
+        if writers is not None or batch.writer is not None:
             self._plain.pop(batch.series, None)
             return file.append_marked(batch, writers)
         if isinstance(file, SeriesFile):
@@ -366,15 +380,13 @@ class LocalStore:
     def _writers_of(self, batch: Batch, file: SeriesFile | IrregularSeries) -> WritersFile | None:
         writers = self._writers.get(batch.series)
         if writers is None:
-            path = os.path.join(os.path.dirname(file.path), "writers.jsonl")
-            if batch.writer is None and not os.path.exists(path):
+            if (
+                not isinstance(file, SeriesFile)
+                or file.writers is None
+                or (batch.writer is None and not file.writers.there())
+            ):
                 return None
-            kind = batch.series.kind
-
-            def rows(first: int, count: int) -> list[bytes]:
-                return [codec.row_of(kind, line) for line in file.read(first, count).lines.split(b"\n")[:-1]]
-
-            writers = self._writers.setdefault(batch.series, WritersFile(path, rows))
+            writers = self._writers.setdefault(batch.series, file.writers)
         return writers
 
     def _file(self, series: SeriesKey) -> SeriesFile | IrregularSeries:
@@ -419,9 +431,15 @@ class LocalStore:
             ticks=ticks,
             locking=self._locking,
             patience=self._patience,
+            translate=as_ours if series.kind != LOGS and is_mixed(place) else None,
         )
         if series.kind == LOGS and is_foreign_log(path) and not is_regular(path, LOGS):
             return IrregularLog(path, file)
+
+        def rows(first: int, count: int) -> list[bytes]:
+            return [codec.row_of(series.kind, line) for line in file.read(first, count).lines.split(b"\n")[:-1]]
+
+        file.writers = WritersFile(os.path.join(place, "writers.jsonl"), rows)
         return file
 
     def _write_meta(self, place: str, series: SeriesKey) -> None:
@@ -492,18 +510,27 @@ class LocalStore:
     # ------------------------------------------------------------ durability
 
     def flush(self, run: str | None = None) -> None:
-        """See `Store.flush`: fsync of every file that this process wrote since the last one, and of their folders."""
+        """See `Store.flush`: fsync of every file that this process wrote since the last one, and of their folders.
+        One that fails does not keep the others from it."""
         files = [(key, file) for key, file in list(self._series.items()) if run in (None, key.run) and file.dirty]
         many = len(files) > _MANY
         if many:
             os.sync()
         folders: set[str] = set()
+        failed: OSError | None = None
         for key, file in files:
             place = os.path.dirname(file.path)
             if not os.path.isdir(place):
                 self._let_go(key)
                 continue
-            self._flush_series(key, file)
+            try:
+                self._flush_series(key, file)
+            except SeriesNotFound as e:  # nothing is left to be made durable
+                file.dirty = False
+                warnings.warn(str(e), RuntimeWarning, stacklevel=5)
+                continue
+            except OSError as e:
+                failed = failed or e
             while len(place) > len(self.root):
                 folders.add(place)
                 place = os.path.dirname(place)
@@ -511,6 +538,8 @@ class LocalStore:
             sync_folder(place)
         if many:
             os.sync()
+        if failed is not None:
+            raise failed
 
     def _let_go(self, key: SeriesKey) -> None:
         """Of a series whose folder is gone, or is about to be."""
@@ -579,27 +608,27 @@ def _same_run(run: str, stored: str | None) -> bool:
 def told(kind: str, name: str, place: str) -> tuple[SeriesInfo, bytes]:
     """A series and its last line, as `read_series`; where that cannot tell, because lines are irregular or damaged, by counting."""
     path = os.path.join(place, DATA)
+    damage: CorruptData | None = None
     try:
         info, line = read_series(kind, name, place)
     except CorruptData as e:
         info, line, damage = load_meta(place, kind, name), b"", e
     else:
-        damage = None
-        if b'"createdAt"' not in line or info.count == newlines(path):
+        if b'"createdAt"' not in line:
             return info, line
     if is_foreign(place) and not is_regular(path, kind):
         return IrregularSeries(path, kind, quiet=True).told(load_meta(place, kind, name))
     if damage is not None:
         warnings.warn(f"{damage} Until then its points are counted by lines.", RuntimeWarning, stacklevel=3)
         info.count = newlines(path)
-    return info, line
+    return info, as_ours(line)
 
 
 def _folders_in(place: str) -> list[tuple[str, str]]:
     """(segment, name) of the folders in `place`, links left out."""
     try:
         entries = [e.name for e in os.scandir(place) if e.is_dir(follow_symlinks=False)]
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return []
     out = []
     for entry in entries:
@@ -613,13 +642,13 @@ def _folders_in(place: str) -> list[tuple[str, str]]:
 
 def _recorded_name(place: str) -> str | None:
     """The name of a run or project whose folder's name is a hash."""
-    for record in RECORDS.values():
-        doc = read_record(os.path.join(place, record))
-        if doc is not None:
-            return str(doc.get("name"))
-    for entry in os.scandir(place):
-        for kind, record in RECORDS.items():
-            doc = read_record(os.path.join(entry.path, record)) if entry.is_dir() else None
-            if doc is not None:
-                return str(doc.get("project" if kind == "experiment" else "workspace"))
+    runs = [(place, "name", "name")]
+    with os.scandir(place) as entries:
+        runs += [(entry.path, "project", "workspace") for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for run, *keys in runs:
+        for key, record in zip(keys, RECORDS.values(), strict=True):
+            with suppress(OSError, NewerFormat):
+                doc = read_record(os.path.join(run, record))
+                if doc is not None and isinstance(doc.get(key), str):
+                    return str(doc[key])
     return None

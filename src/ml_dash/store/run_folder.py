@@ -264,8 +264,10 @@ _CHILDLESS = 2
 
 
 def find_segment(place: str, segment: str, raw: str) -> str | None:
-    """The spelling under which `segment` is in the folder `place`, None if it is not. A published client spelled it `raw`."""
-    for spelling in dict.fromkeys((segment, capitals_encoded(segment), raw)):
+    """The spelling under which `segment` is in the folder `place`, None if it is not. A published client spelled it `raw`,
+    unless that is how we spell another name: the folder ``%25`` is the name "%"."""
+    spellings = (segment, capitals_encoded(segment), *([raw] if decode_segment(raw) == raw else []))
+    for spelling in dict.fromkeys(spellings):
         if is_exactly_there(place, spelling):
             return spelling
     return None

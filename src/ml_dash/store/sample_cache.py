@@ -60,6 +60,8 @@ _MAGIC = b"MLDROLL\0"
 _VERSION = 1
 _HEAD = struct.Struct("<8sIIQ32s")
 _CHECKSUM = 16
+_GROWN = 100
+"""One part in so many: a span's 96 bytes are written sooner than its 100 rows are decoded again by the next process."""
 _ENTRY_COST = 1024
 """Bytes that an entry is taken to cost beside its arrays."""
 _STRIPES = 64
@@ -266,15 +268,15 @@ class SampleCache:
         return Rollup.from_bytes(body)
 
     def _filed(self, series: SeriesKey, field: str, entry: _Entry) -> _Entry:
-        """The entry, written to its file if it is long and has grown by a tenth since the last time."""
+        """The entry, written to its file if it is long and has grown by a hundredth since the last time."""
         spans = len(entry.rollup)
-        if self._folder is None or spans * self._base < self._file_from or spans * 10 < entry.filed * 11:
+        if self._folder is None or spans * self._base < self._file_from or spans * _GROWN < entry.filed * (_GROWN + 1):
             return entry
         head = self._head(series, field, entry.identity, spans)
         body = entry.rollup.to_bytes()
         with suppress(OSError):
             _write(self._path(self._folder, series, field), (head, _checksum(head, body), body))
-        # Also where that failed: the next try comes after a tenth more, not with every sample.
+        # Also where that failed: the next try comes after a hundredth more, not with every sample.
         return replace(entry, filed=spans)
 
     def _head(self, series: SeriesKey, field: str, identity: bytes, spans: int) -> bytes:

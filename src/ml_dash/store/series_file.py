@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from ml_dash import codec
 from ml_dash.errors import CorruptData, SeriesNotFound, Unavailable
 from ml_dash.model import LOGS, Appended, Batch, Page
-from ml_dash.store import locks
+from ml_dash.store import batch_intent, locks
 from ml_dash.store.atomic import write_all
 from ml_dash.store.descriptors import Descriptors
 from ml_dash.store.line_search import find_line, first_bad, last_line, line_end
@@ -62,10 +62,15 @@ class SeriesFile:
         writable: bool = True,
         locking: bool = True,
         patience: float = locks.PATIENCE,
+        translate: Callable[[bytes], bytes] | None = None,
     ) -> None:
+        """`translate` makes lines of ours of lines that another writer left in the file, when they are read."""
         self.path = path
+        self._translate = translate
         self.kind = kind
         self.ticks = ticks
+        self.writers: WritersFile | None = None
+        """The marks beside it; the store sets them."""
         self.dirty = False
         self._descriptors = descriptors
         self._clock = clock
@@ -145,12 +150,23 @@ class SeriesFile:
         self.count += 1
         return self.count - 1
 
-    def _put(self, fd: int, rows: Sequence[bytes]) -> int:
-        """Look at the end, then write; the first index. The caller holds the lock."""
+    def _put(self, fd: int, rows: Sequence[bytes], batch: Batch | None = None) -> int:
+        """Look at the end, then write; the first index. `batch` is what the rows are of where it has an identity.
+        The caller holds the lock."""
         self._calm = _lseek(fd, 0, _END) == self._end and self.kind != LOGS
         if not self._calm:
             self._look_again(fd)
         data = codec.render(self.kind, self.count, rows)
+        if len(rows) == 1 and batch is None:
+            self._write_rest(fd, data, self._begin(fd, data))
+        else:
+            self._put_announced(fd, rows, data, batch)
+        self._end += len(data)
+        self.count += len(rows)
+        return self.count - len(rows)
+
+    def _begin(self, fd: int, data: bytes) -> int:
+        """Write, at the end that is known; how many bytes."""
         written = _write(fd, data)
         start = _lseek(fd, 0, _CUR) - written
         if start != self._end:
@@ -159,24 +175,55 @@ class SeriesFile:
                 f"{self.path}: another program writes to this file without taking its lock; nothing was stored. "
                 "Stop that program, then run `ml-dash doctor` on the run's folder."
             )
-        if written != len(data):
-            self._write_rest(fd, data, written)
-        self._end += len(data)
-        self.count += len(rows)
-        return self.count - len(rows)
+        return written
+
+    def _put_announced(self, fd: int, rows: Sequence[bytes], data: bytes, batch: Batch | None) -> None:
+        """Announce rows that are to be there all or none, and those with an identity, then write them. One byte of them comes
+        before: after a death between the two, whoever appends next finds an end that he does not remember, and so looks
+        again before his row can be taken for one that was announced. Whatever ends this early takes it back in that order."""
+        try:
+            written = self._begin(fd, data[:1])
+            if batch is not None and self.writers is not None:
+                self.writers.intend(batch, self.count)
+            with batch_intent.announced(self.path, self._end, self._end + len(data)):
+                while written < len(data):
+                    written += _write(fd, memoryview(data)[written:])
+        except BaseException:
+            if batch is not None and self.writers is not None:
+                self.writers.forget()
+            self._withdraw(fd, self._end, self.count)
+            raise
+
+    def _withdraw(self, fd: int, end: int, points: int) -> None:
+        """Under the lock, cut what is behind `end`, and what announced it: that goes while one byte is still there."""
+        size = _lseek(fd, 0, _END)
+        if size > end + 1:
+            os.ftruncate(fd, end + 1)
+        if self.writers is not None and self.writers.there():
+            self.writers.mend(points)
+        if size > end:
+            batch_intent.clear(self.path)
+            os.ftruncate(fd, end)
 
     def mark(self, writer: str, writers: WritersFile) -> Mark | None:
         """How far `writer` has reached. Under the lock: a batch of another thread that is being written is not a dead one's."""
         with self._mutex:
-            fd = self._ready()
+            if self._busy:
+                raise Unavailable(f"{self.path}: an append is under way in this thread; try again.", retry_after=0.1)
+            self._busy = True
             try:
-                self._lock(fd)
-                if _lseek(fd, 0, _END) != self._end:
-                    self._look_again(fd)
-                return writers.mark(writer, self.count)
+                fd = self._ready()
+                try:
+                    self._lock(fd)
+                    if _lseek(fd, 0, _END) != self._end:
+                        self._look_again(fd)
+                    return writers.mark(writer, self.count)
+                finally:
+                    if self._locking:
+                        _flock(fd, _UN)
             finally:
-                if self._locking:
-                    _flock(fd, _UN)
+                self._busy = False
+                self._drain()
 
     def append_marked(self, batch: Batch, writers: WritersFile) -> Appended:
         """`append` for a series whose batches carry an identity. Raises `Conflict`, and `OSError` if nothing was stored."""
@@ -202,16 +249,10 @@ class SeriesFile:
         count, first = len(batch.rows), self.count
         if not count:
             return Appended(None, 0, first)
-        size = writers.intend(batch, first) if batch.writer is not None else None
-        try:
-            self._put(fd, batch.rows)
-        except OSError:
-            if size is not None:
-                writers.take_back(size)
-            raise
+        self._put(fd, batch.rows, batch if batch.writer is not None else None)
         self.dirty = True
         self._tick(first, self._clock(), batch.times)
-        writers.compact(self.count)
+        writers.compact(self.count, fd)
         return Appended(first, count, self.count)
 
     def _lock(self, fd: int) -> None:
@@ -262,7 +303,8 @@ class SeriesFile:
             )
         tail = last_line(fd, size, self.kind, self.path)
         if tail.end < size:
-            cut_tail(fd, tail.end, size, self.path)
+            keep_torn(fd, tail.end, size, self.path)
+        self._withdraw(fd, tail.end, tail.points)
         self._end, self.count = tail.end, tail.points
 
     # ------------------------------------------------------------ clock
@@ -461,6 +503,8 @@ class SeriesFile:
         if found != count:
             bad = first + first_bad(self.kind, lines, start)
             raise CorruptData(self.path, bad, f"{found} lines where {count} were expected; one of them is damaged")
+        if self._translate is not None:
+            lines = self._translate(lines)
         ticks = self.ticks.between(start, start + count) if self.ticks is not None else ()
         return Page(self.kind, start, count, total, lines, ticks, (self.path, first))
 
@@ -475,12 +519,17 @@ class SeriesFile:
 def cut_tail(fd: int, end: int, size: int, path: str) -> None:
     """Move what is behind `end`, the torn tail of a writer that died in the middle of its write, to ``<path>.torn``.
     The caller holds the file's lock."""
+    keep_torn(fd, end, size, path)
+    os.ftruncate(fd, end)
+
+
+def keep_torn(fd: int, end: int, size: int, path: str) -> None:
+    """Append the bytes [end, size) to ``<path>.torn``."""
     keep = os.open(path + ".torn", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     try:
         write_all(keep, read_exactly(fd, end, size - end, path))
     finally:
         os.close(keep)
-    os.ftruncate(fd, end)
 
 
 def read_exactly(fd: int, offset: int, size: int, path: str) -> bytes:

@@ -2,18 +2,18 @@
 both under the series' lock. Knows marks and lines; takes no lock.
 
 A line ``{"writer", "seq", "first", "count", "tail"}`` says: rows [first, first + count) of the series are the writer's rows
-up to `seq`, with these hashes at their end. The process may die between a line and its rows, so the last line counts only
-as far as the series reaches; every other line is whole.
+up to `seq`, with these hashes at their end. The process may die between a line and its rows, so a line counts only as far as
+the series reaches, and it is cut back to that before anybody else's row takes the place of those that are missing.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from ml_dash.model import Batch, SeriesKey
+from ml_dash.model import Batch
 from ml_dash.store.atomic import write_atomically
 from ml_dash.store.marks import TAIL, Mark, row_hash, trim, without
 
@@ -46,6 +46,14 @@ class WritersFile:
         """Whether any batch with an identity was ever stored."""
         return os.path.exists(self.path)
 
+    def mend(self, total: int) -> None:
+        """Cut what was announced, and did not come, back to what is there: a series of `total` rows."""
+        self._load(total)
+
+    def forget(self) -> None:
+        """The batch that was announced last may not have come whole: the file tells."""
+        self._seen = None
+
     def mark(self, writer: str, total: int) -> Mark | None:
         """How far `writer` has reached, in a series of `total` rows; None if it never wrote."""
         self._load(total)
@@ -56,40 +64,36 @@ class WritersFile:
         self._load(total)
         return without(batch, trim(self._marks.get(batch.writer or ""), batch))
 
-    def intend(self, batch: Batch, first: int) -> int:
-        """Note that `batch` is about to be written at `first`; the file's size before, for `take_back`. Raises `OSError`."""
+    def _line(self, writer: str, seq: int, rows: Sequence[bytes], first: int) -> _Line:
+        old = self._marks.get(writer)
+        tail = [*(old.tail if old else ()), *map(row_hash, rows[-TAIL:])][-TAIL:]
+        return _Line(writer, seq + len(rows), first, len(rows), tail)
+
+    def intend(self, batch: Batch, first: int) -> None:
+        """Note that `batch` is about to be written at `first`; `forget` and `mend` undo it. Raises `OSError`."""
         assert batch.writer is not None and batch.seq is not None  # noqa: PT018  what `trim` has checked
-        old = self._marks.get(batch.writer)
-        tail = [*(old.tail if old else ()), *map(row_hash, batch.rows[-TAIL:])][-TAIL:]
-        line = _Line(batch.writer, batch.seq + len(batch.rows), first, len(batch.rows), tail)
+        line = self._line(batch.writer, batch.seq, batch.rows, first)
+        self._seen = None
         fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         try:
-            size = os.fstat(fd).st_size
+            at = os.fstat(fd)
             data = msgspec.json.encode(line) + b"\n"
             if os.write(fd, data) != len(data):
-                os.ftruncate(fd, size)
                 raise OSError(f"{self.path}: could not be written whole; is the disk full?")
-            self._seen = (os.fstat(fd).st_ino, size + len(data))
-        except OSError:
-            os.ftruncate(fd, size)
-            raise
+            self._seen = (at.st_ino, at.st_size + len(data))
         finally:
             os.close(fd)
         self._marks[line.writer] = Mark(line.writer, line.seq, line.tail)
-        return size
 
-    def take_back(self, size: int) -> None:
-        """The rows could not be written: forget the intention."""
-        self._seen = None
-        os.truncate(self.path, size)
-
-    def compact(self, total: int) -> None:
-        """Write the file anew when its history is long. Every mark in it is whole then."""
+    def compact(self, total: int, fd: int) -> None:
+        """Write the file anew when its history is long. Every mark in it is whole then, so the rows of `fd`, which a mark
+        may not outlive, come first."""
         if self._seen is None or self._seen[1] < COMPACT:
             return
         lines = [_Line(m.writer, m.seq, total, 0, m.tail) for m in self._marks.values()]
         data = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
         if len(data) < self._seen[1] // 4:
+            os.fsync(fd)
             write_atomically(self.path, data)
             at = os.stat(self.path)
             self._seen = (at.st_ino, at.st_size)
@@ -118,25 +122,35 @@ class WritersFile:
             data = f.read()
         whole = data.rfind(b"\n") + 1
         lines = _decoder.decode_lines(data[:whole])
-        self._marks = {}
-        for line in lines[:-1]:
+        self._marks, self._seen = {}, None
+        sound = 0
+        for line in lines:
+            if line.first + line.count > total and line.count:
+                break
             self._marks[line.writer] = Mark(line.writer, line.seq, line.tail)
-        present = max(0, min(lines[-1].count, total - lines[-1].first)) if lines else 0
-        if lines and present == lines[-1].count:
-            self._marks[lines[-1].writer] = Mark(lines[-1].writer, lines[-1].seq, lines[-1].tail)
-            if whole < len(data):
-                os.truncate(self.path, whole)
-        elif lines:
-            self._mend(lines[-1], present, data)
+            sound += 1
+        if sound < len(lines):
+            self._mend(lines[sound], total, data[: _behind(data, sound)])
+        elif whole < len(data):
+            os.truncate(self.path, whole)
         at = os.stat(self.path)
         self._seen = (at.st_ino, at.st_size)
 
-    def _mend(self, line: _Line, present: int, data: bytes) -> None:
-        """The writer died between its line and the end of its rows: the line counts for the rows that are there."""
-        before = data[: data.rfind(b"\n", 0, data.rfind(b"\n")) + 1]
-        os.truncate(self.path, len(before))
-        if not present:
+    def _mend(self, line: _Line, total: int, before: bytes) -> None:
+        """A writer died between its line and the end of its rows: the line counts for the rows that are there, and nothing
+        can be behind it. At once, so that dying in here leaves the same to do."""
+        present = total - line.first
+        if present <= 0:
+            os.truncate(self.path, len(before))
             return
-        rows = self._rows(line.first, present)
-        seq = line.seq - line.count
-        self.intend(Batch(SeriesKey("", "", ""), rows, line.writer, seq), line.first)
+        line = self._line(line.writer, line.seq - line.count, self._rows(line.first, present), line.first)
+        write_atomically(self.path, before + msgspec.json.encode(line) + b"\n")
+        self._marks[line.writer] = Mark(line.writer, line.seq, line.tail)
+
+
+def _behind(data: bytes, lines: int) -> int:
+    """The offset behind the first `lines` lines."""
+    at = 0
+    for _ in range(lines):
+        at = data.index(b"\n", at) + 1
+    return at

@@ -1,0 +1,106 @@
+"""``ml-dash doctor``: tells what is damaged, left over or in the way below a folder, and repairs what can be."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from ml_dash.cli import output
+from ml_dash.cli.common import FAILED, FolderOption, JsonOption, find_run, open_folder
+from ml_dash.cli.completion import complete_run
+from ml_dash.cli.places import default_folder, folders_of, run_path
+from ml_dash.errors import MlDashError
+
+if TYPE_CHECKING:
+    from ml_dash.doctor import Finding
+
+
+def examine(
+    place: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="DIR|RUN", autocompletion=complete_run, help="What to look at. Else the folder of --dir."
+        ),
+    ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Repair what can be repaired; what is cut or replaced is kept aside.")
+    ] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Compare stored files with their checksums as well.")] = False,
+    folder: FolderOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Examine runs; --repair repairs. Exit code 1 if anything is found, with --repair if anything is left."""
+    from ml_dash import doctor
+
+    path = _path(place, folder)
+    with output.busy(f"examining {path}"):
+        findings = doctor.examine(path, deep=deep)
+    done: list[str | None] = []
+    for finding in findings:
+        done.append(_repaired(finding) if repair and finding.repairable else None)
+        if not as_json:
+            _print(finding, done[-1])
+    left = sum(one is None for one in done)
+    if as_json:
+        documents = [_document(finding, one) for finding, one in zip(findings, done, strict=True)]
+        output.print_json({"path": os.path.abspath(path), "findings": documents})
+    else:
+        _print_sum(path, findings, left, repair=repair)
+    if left:
+        raise typer.Exit(FAILED)
+
+
+def _repaired(finding: Finding) -> str | None:
+    """What was done; None, and why on standard error, where nothing could be. The other findings have their turn."""
+    from ml_dash import doctor
+
+    try:
+        return doctor.repair(finding)
+    except (MlDashError, OSError) as e:
+        output.complain("not repaired", str(e))
+        return None
+
+
+def _path(place: str | None, folder: str | None) -> str:
+    """A folder as it is given, else the folder of the run that is meant, else the folder of all runs."""
+    if place is None:
+        return open_folder(folder)[0]
+    if os.path.isdir(place) and (os.sep in place or folder is None):
+        return place
+    root = folder if folder is not None else default_folder()
+    damaged = folders_of(root, place) if os.path.isdir(root) else []
+    if len(damaged) == 1:
+        return damaged[0][1]
+    opened = find_run(folder, place)
+    return run_path(getattr(opened.store, "root", ""), opened.run.key)
+
+
+def _document(finding: Finding, done: str | None) -> dict[str, Any]:
+    fields = ("kind", "path", "offset", "what", "remedy", "repairable")
+    document = {field: msgspec.to_builtins(getattr(finding, field)) for field in fields}
+    return document | {"repaired": done}
+
+
+def _print(finding: Finding, done: str | None) -> None:
+    at = f" at byte {finding.offset:,}" if finding.offset is not None else ""
+    output.line((f"{finding.kind}: ", "bold yellow"), f"{finding.path}{at}")
+    output.line(f"  {finding.what}")
+    if done is not None:
+        output.line(("  repaired: ", "green"), done)
+    elif finding.remedy:
+        output.line(("  remedy: ", "cyan"), finding.remedy)
+
+
+def _print_sum(path: str, findings: list[Finding], left: int, *, repair: bool) -> None:
+    if not findings:
+        output.line((f"Nothing is wrong in {path}.", "green"))
+        return
+    able = sum(finding.repairable for finding in findings)
+    if repair:
+        text = f"{len(findings) - left:,} of {output.count(len(findings), 'finding')} repaired."
+    else:
+        text = f"{output.count(len(findings), 'finding')}; --repair can repair {able:,} of them."
+    output.line((text, "bold"))

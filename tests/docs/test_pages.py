@@ -1,0 +1,46 @@
+"""Every page runs as it is written: each python block, in order, in an empty folder; outputs and files are those shown."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import Page, names, page
+
+RUNNER = Path(__file__).with_name("page_runner.py")
+PASTED = {"docs/guides/cli.md"}
+"""Pages whose terminal output is of runs that are not made on the page; tests/cli looks after those."""
+COMMAND = [sys.executable, "-W", "error::RuntimeWarning", "-W", "error::ResourceWarning", str(RUNNER)]
+
+
+@pytest.mark.parametrize("name", names())
+def test_page_runs_as_it_is_written(name: str, environment: dict[str, str], tmp_path: Path) -> None:
+    assert not complaint(page(name), environment, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("```python\n1 / 0\n```", "ZeroDivisionError"),
+        ("```python\n1 + 1  # → 3\n```", "line 2"),
+        ("```python\nif True:\n    1 + 1  # → 3\n```", "line 3"),
+        ("```python\nx = 1  # → 1\n```", "does not follow an expression"),
+        ("```python\nprint('a')\n```\n\n```text\nb\n```", "line 6"),
+        ("```console\n$ echo a; echo c\na\n```", "line 2"),
+    ],
+)
+def test_page_that_is_wrong_is_found(text: str, expected: str, environment: dict[str, str], tmp_path: Path) -> None:
+    """What the runner would not see, no page could be trusted for."""
+    assert expected in complaint(Page("wrong.md", text), environment, tmp_path)
+
+
+def complaint(document: Page, environment: dict[str, str], folder: Path) -> str:
+    """What is not as the page says; "" if it is."""
+    blocks = [block for block in document.blocks if block.info != "console" or document.name not in PASTED]
+    given = json.dumps({"page": document.name, "blocks": blocks})
+    done = subprocess.run(COMMAND, input=given, cwd=folder, env=environment, capture_output=True, text=True)
+    return done.stderr + done.stdout if done.returncode else ""
