@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from ml_dash.facade import RunFacade, decorated
 from ml_dash.files import SessionFiles
@@ -13,6 +13,8 @@ from ml_dash.model import TRACKS, RunKind
 from ml_dash.params import Parameters
 from ml_dash.recorder import OnError
 from ml_dash.series import Series
+
+R = TypeVar("R")
 
 
 class Track(Series):
@@ -137,13 +139,13 @@ class Session(RunFacade):
         return SessionFiles(self._recorder)
 
 
-def dreamlake_session(name: str, workspace: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def dreamlake_session(name: str, workspace: str, **options: Any) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Decorate a function with a session of its own: the keyword ``session=``, or the parameter of that name, is the open `Session`.
 
     `options` are `Session`'s. Raises `InvalidInput` where the parameter cannot be passed by keyword.
     """
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(function: Callable[..., R]) -> Callable[..., R]:
         return decorated(function, "session", lambda: Session(name, workspace, **options))
 
     return decorate

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Concatenate, Literal, ParamSpec, TypeVar, overload
 
 from ml_dash.errors import InvalidType
 from ml_dash.facade import RunFacade, decorated
@@ -15,6 +15,9 @@ from ml_dash.model import METRICS, RunKind
 from ml_dash.params import Parameters
 from ml_dash.recorder import OnError
 from ml_dash.series import Series
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Metric(Series):
@@ -85,7 +88,7 @@ class Metrics:
         """Every metric of the run; see `Metric.list_all`."""
         return self().list_all()
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[str]:
         """The names of the run's metrics, sorted."""
         return iter([metric["name"] for metric in self.list_all()])
 
@@ -220,7 +223,11 @@ class ExperimentRun:
         self._experiment._close_after(error)  # noqa: SLF001
         return False
 
-    def __call__(self, what: Any) -> Any:
+    @overload
+    def __call__(self, what: str, /) -> ExperimentRun: ...
+    @overload
+    def __call__(self, what: Callable[Concatenate[Experiment, P], R], /) -> Callable[P, R]: ...
+    def __call__(self, what: Any, /) -> Any:
         """``with experiment.run("message"):`` logs the message; ``@experiment.run`` passes the experiment as first argument."""
         if isinstance(what, str):
             return ExperimentRun(self._experiment, what)
@@ -249,13 +256,13 @@ class ExperimentRun:
         return call
 
 
-def ml_dash_experiment(name: str, project: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def ml_dash_experiment(name: str, project: str, **options: Any) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Decorate a function with a run of its own: the keyword ``experiment=``, or the parameter of that name, is the open `Experiment`.
 
     `options` are `Experiment`'s. Raises `InvalidInput` where the parameter cannot be passed by keyword.
     """
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(function: Callable[..., R]) -> Callable[..., R]:
         return decorated(function, "experiment", lambda: Experiment(name, project, **options).run)
 
     return decorate

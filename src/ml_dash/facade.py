@@ -8,12 +8,12 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar, cast, overload
 
 from ml_dash import codec
 from ml_dash.errors import InvalidInput, InvalidType
 from ml_dash.files import Files
-from ml_dash.logs import LogBuilder, Logs, traceback_entry
+from ml_dash.logs import LogBuilder, LogLevel, Logs, traceback_entry
 from ml_dash.model import RunKey, RunKind, RunPatch, Status
 from ml_dash.names import encode_segment
 from ml_dash.params import Parameters
@@ -22,6 +22,8 @@ from ml_dash.series import Series
 from ml_dash.store import open_store
 from ml_dash.store.base import Store
 from ml_dash.values import text, texts
+
+R = TypeVar("R")
 
 
 class OperationMode(enum.Enum):
@@ -60,10 +62,8 @@ class RunFacade:
         durability: Literal["flush", "disk"],
         locking: bool,
     ) -> None:
-        if remote is not None:
-            msg = (
-                "remote: this version of ml-dash keeps runs in folders only; leave out `remote` and give `local_path`."
-            )
+        if remote is not None or (local_path is None and os.environ.get("ML_DASH_URL")):
+            msg = "remote: this version of ml-dash keeps runs in folders only; leave out `remote` (and ML_DASH_URL), or give `local_path`."
             raise InvalidInput(msg)
         self.name = name
         self.description = text("description", description)
@@ -107,7 +107,7 @@ class RunFacade:
         )
         if self.id != before:
             for series in self._kept():
-                series.find_again()
+                series._find_again()  # noqa: SLF001  one facade
 
     def _kept(self) -> Iterable[Series]:
         """The handles of series that the user may still have from before."""
@@ -117,8 +117,9 @@ class RunFacade:
         self._recorder.close(status)
 
     def _close_after(self, error: BaseException | None) -> None:
-        """Leave a `with` block: an exception is logged, and the run FAILED."""
-        if error is None or not self._recorder.writable:
+        """Leave a `with` block: an exception is logged, and the run FAILED; `sys.exit(0)` is no failure."""
+        ended_well = error is None or (isinstance(error, SystemExit) and error.code in (None, 0))
+        if error is None or ended_well or not self._recorder.writable:
             self._close("COMPLETED")
             return
         message, metadata = traceback_entry(error)
@@ -200,10 +201,26 @@ class RunFacade:
         self._require_open()
         return self._logs
 
+    @overload
+    def log(
+        self,
+        message: None = None,
+        level: str | LogLevel | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        **extra: Any,
+    ) -> LogBuilder: ...
+    @overload
+    def log(
+        self,
+        message: str,
+        level: str | LogLevel | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        **extra: Any,
+    ) -> None: ...
     def log(
         self,
         message: str | None = None,
-        level: str | None = None,
+        level: str | LogLevel | None = None,
         metadata: Mapping[str, Any] | None = None,
         **extra: Any,
     ) -> LogBuilder | None:
@@ -262,7 +279,7 @@ def _folder(local_path: Any) -> str | None:
     return place
 
 
-def decorated(function: Callable[..., Any], keyword: str, run: Callable[[], Any]) -> Callable[..., Any]:
+def decorated(function: Callable[..., R], keyword: str, run: Callable[[], Any]) -> Callable[..., R]:
     """`function` inside a run of its own, passed as the keyword argument `keyword`, or for the parameter of that name."""
     import functools
     import inspect
@@ -280,7 +297,7 @@ def decorated(function: Callable[..., Any], keyword: str, run: Callable[[], Any]
             with run() as opened:
                 return await function(*args, **(kwargs | {keyword: opened} if takes else kwargs))
 
-        return call_async
+        return cast("Callable[..., R]", call_async)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:

@@ -48,7 +48,7 @@ class Logs:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
 
-    def write(self, message: str, level: str | None, metadata: Mapping[str, Any] | None) -> None:
+    def write(self, message: str, level: str | LogLevel | None, metadata: Mapping[str, Any] | None) -> None:
         """One entry. Raises `InvalidInput` for an unknown level or metadata that cannot be stored, `OSError`."""
         entry: dict[str, Any] = {
             "timestamp": iso(int(time.time() * 1000)),
@@ -63,7 +63,11 @@ class Logs:
         self._recorder.log(entry)
 
     def read(
-        self, start_index: int = 0, limit: int | None = 1000, level: str | None = None, search: str | None = None
+        self,
+        start_index: int = 0,
+        limit: int | None = 1000,
+        level: str | LogLevel | None = None,
+        search: str | None = None,
     ) -> list[dict[str, Any]]:
         """Entries from number `start_index` on (negative: from the end), at most `limit` of those that match.
 

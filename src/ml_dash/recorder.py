@@ -217,7 +217,7 @@ class Recorder:
         except OSError as e:
             return self._failed(e)
 
-    def _refuse(self, batches: Sequence[Batch]) -> list[Appended]:  # noqa: ARG002  it stands in for `Store.append`
+    def _refuse(self, batches: Sequence[Batch]) -> list[Appended]:
         raise self.not_open()
 
     def _failed(self, error: OSError) -> Appended:

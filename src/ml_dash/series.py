@@ -66,7 +66,7 @@ class Series:
         if self._meta is meta:
             self._meta = None
 
-    def find_again(self) -> None:
+    def _find_again(self) -> None:
         """The run was deleted and made anew: a handle that was kept goes on with the new one."""
         self._key = self._recorder.series(self._KIND, self.name)
 

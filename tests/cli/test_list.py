@@ -159,3 +159,12 @@ def test_a_narrow_terminal_gets_fewer_columns(runs: Path) -> None:
     for width in (60, 80, 140):
         result = runner().invoke(app, ["list", "--dir", str(runs)], env={"COLUMNS": str(width)})
         assert max(map(len, result.stdout.splitlines())) <= width
+
+
+def test_long_names_leave_room_for_values_and_keep_both_ends(tmp_path: Path) -> None:
+    for i in range(2):
+        with Experiment(f"{'a-name-that-is-long-' * 5}{i}", "p", local_path=tmp_path).run as experiment:
+            experiment.params.set(lr=i / 10)
+    text = runner().invoke(app, ["list", "--dir", str(tmp_path)], env={"COLUMNS": "80"}).stdout
+    assert re.search(r"^a-name-that-is-.*….*-long-1 .* 0\.1$", text, re.MULTILINE)
+    assert max(map(len, text.splitlines())) <= 80

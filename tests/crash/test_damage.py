@@ -545,9 +545,9 @@ def test_a_read_only_folder_is_not_written_to(read_only):
             lambda: append_row(store, series, {"value": 1}),
             lambda: store.update_run(series.run, RunPatch(params={"a": 1})),
         ]
-        for call in calls:
+        for write_to in calls:
             with pytest.raises(PermissionError) as raised:
-                call()
+                write_to()
             assert str(raised.value.filename).startswith(str(read_only))
         assert store.read(series, 0, None).count == POINTS
 

@@ -278,7 +278,7 @@ def test_case_alone_is_told_apart_on_disk(world):
 
 
 @given(st.lists(st.text(min_size=1, max_size=30), min_size=1, max_size=8, unique=True))
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_names_come_back(tmp_path_factory, names):
     """Whatever passes the rules comes back as it was given, with its own points, and stays in the run's folder."""
 

@@ -279,7 +279,7 @@ def test_append_batch_answers_with_the_span(door: Door) -> None:
         iter,
         lambda rows: (row for row in rows),
         lambda rows: dict(enumerate(rows)).values(),
-        lambda rows: np.array(rows),
+        np.array,
     ],
     ids=["list", "tuple", "iterator", "generator", "view", "array"],
 )
@@ -290,7 +290,8 @@ def test_append_batch_takes_any_iterable_of_mappings(door: Door, make: Callable[
 
 def test_an_empty_batch_is_a_value_error(door: Door) -> None:
     """As published; a generator that gives nothing is one."""
-    for empty in ([], (), iter([])):
+    empties: tuple[Any, ...] = ([], (), iter([]))
+    for empty in empties:
         with pytest.raises(ValueError, match=f"{door.noun} 'loss': the batch is empty"):
             door.series("loss").append_batch(empty)
     assert door.series("loss").list_all() == []
@@ -479,9 +480,8 @@ def test_an_index_is_a_whole_number(loss: Any, at: Any) -> None:
 
 def test_an_iteration_sees_the_points_of_its_start(loss: Any) -> None:
     """Appending inside it does not make it endless."""
-    for count, point in enumerate(loss):
+    for point in loss:
         loss.append(value=point["data"]["value"])
-    assert count == 9
     assert len(loss) == 20
 
 
@@ -654,8 +654,10 @@ def test_metadata_is_kept_as_it_was_when_it_was_given(door: Door) -> None:
 @pytest.mark.parametrize("name", ["", "..", "a/../b", "/a", "a//b", "a/", "nul\0", "x" * 256, "C:a"])
 def test_what_is_no_name_is_refused_where_it_is_given(door: Door, name: str) -> None:
     """With the name in quotes; nothing is written anywhere."""
-    with pytest.raises(ValueError, match=f"^name {name[:20]!r}"[:20].replace("\\", "\\\\")):
+    with pytest.raises(ValueError, match="^name ") as caught:
         door.series(name)
+    assert repr(name) in str(caught.value)
+    assert door.series().list_all() == []
 
 
 @pytest.mark.parametrize("name", [5, ["a"], {"a"}, b"a", 1.5])
@@ -776,7 +778,7 @@ def test_a_sample_is_the_points_where_they_are_fewer(table: Any) -> None:
 
 
 def test_a_sample_has_at_most_so_many_buckets_and_loses_no_extreme(experiment: Experiment) -> None:
-    metric = experiment.metrics("spiky")
+    metric: Any = experiment.metrics("spiky")
     rows = [{"v": float(index % 7), "step": index * 2} for index in range(1000)]
     rows[333]["v"], rows[334]["v"], rows[335]["v"] = 1e9, math.nan, -math.inf
     metric.append_batch(rows)

@@ -405,7 +405,7 @@ def test_a_long_file(root):
         max_size=25,
     )
 )
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_damage_is_mended_in_one_go(tmp_path_factory, what):
     """Whatever is done to the lines of a series: after one repair nothing is found, every row that could be read is there in its
     order, and the series goes on."""

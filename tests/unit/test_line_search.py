@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ml_dash import codec
@@ -201,7 +201,6 @@ def test_a_last_line_that_cannot_be_placed_is_corrupt(end, offset):
     data=st.data(),
     damage=st.sampled_from(["nul", "no index", "other index", "newline lost", "newline more"]),
 )
-@settings(max_examples=200)
 def test_damage_to_one_line_hides_no_other(kind, lengths, data, damage):
     """Every line but the damaged one is found where it is; the damaged one too, or `CorruptData` names its path and place."""
     bad = data.draw(st.integers(1, len(lengths) - 2))

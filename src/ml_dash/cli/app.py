@@ -12,7 +12,7 @@ import typer
 
 import ml_dash
 from ml_dash.cli import compare, doctor, export, list, plot, rm, show, tail  # noqa: A004  commands have these names
-from ml_dash.cli.common import debugging, guarded
+from ml_dash.cli.ends import debugging, guarded
 from ml_dash.cli.output import complain
 
 _EPILOG = (

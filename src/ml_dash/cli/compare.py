@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from ml_dash.cli import output
-from ml_dash.cli.common import FolderOption, JsonOption, Opened, find_runs
 from ml_dash.cli.completion import complete_run
+from ml_dash.cli.opened import Opened, find_runs
+from ml_dash.cli.options import FolderOption, JsonOption
 from ml_dash.cli.output import Cell, Column
-from ml_dash.cli.show import Trace, traces_of
+from ml_dash.cli.traces import Trace, traces_of
 from ml_dash.errors import InvalidInput
 
 _Traces = dict[tuple[str, str], Trace]
@@ -50,7 +51,7 @@ def _traces(opened: Opened) -> _Traces:
 
 def _keys(traces: Sequence[_Traces], *, all_: bool) -> list[tuple[str, str]]:
     union = dict.fromkeys(key for one in traces for key in one)
-    return [key for key in sorted(union) if all_ or all(key in one for one in traces)]
+    return [key for key in sorted(union, key=lambda key: key[0]) if all_ or all(key in one for one in traces)]
 
 
 def _params(found: Sequence[Opened], *, all_: bool) -> list[str]:

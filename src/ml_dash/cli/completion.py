@@ -32,7 +32,7 @@ def complete_run(ctx: typer.Context, incomplete: str) -> Offers:
 
 def complete_series(ctx: typer.Context, incomplete: str) -> Offers:
     """Series of the run that was typed before."""
-    from ml_dash.cli.common import find_run
+    from ml_dash.cli.opened import find_run
 
     run = ctx.params.get("run") or ""
     try:

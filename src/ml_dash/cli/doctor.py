@@ -9,9 +9,11 @@ import msgspec
 import typer
 
 from ml_dash.cli import output
-from ml_dash.cli.common import FAILED, FolderOption, JsonOption, find_run, open_folder
 from ml_dash.cli.completion import complete_run
-from ml_dash.cli.places import default_folder, folders_of, run_path
+from ml_dash.cli.ends import FAILED
+from ml_dash.cli.opened import find_run, open_folder
+from ml_dash.cli.options import FolderOption, JsonOption
+from ml_dash.cli.places import default_folder, folders_of
 from ml_dash.errors import MlDashError
 
 if TYPE_CHECKING:
@@ -74,8 +76,7 @@ def _path(place: str | None, folder: str | None) -> str:
     damaged = folders_of(root, place) if os.path.isdir(root) else []
     if len(damaged) == 1:
         return damaged[0][1]
-    opened = find_run(folder, place)
-    return run_path(getattr(opened.store, "root", ""), opened.run.key)
+    return find_run(folder, place).path
 
 
 def _document(finding: Finding, done: str | None) -> dict[str, Any]:

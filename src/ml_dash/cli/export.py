@@ -15,7 +15,8 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from ml_dash.cli.common import FolderOption, RunArgument, SomeSeries, find_run, find_series
+from ml_dash.cli.opened import find_run, find_series
+from ml_dash.cli.options import FolderOption, RunArgument, SomeSeries
 from ml_dash.cli.output import binary_stdout, count, progress, to_stderr
 from ml_dash.cli.tables import Source, write_csv, write_jsonl, write_parquet
 from ml_dash.errors import InvalidInput

@@ -12,7 +12,8 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from ml_dash.cli import output
-from ml_dash.cli.common import FolderOption, JsonOption, is_number, open_folder
+from ml_dash.cli.opened import is_number, open_folder
+from ml_dash.cli.options import FolderOption, JsonOption
 from ml_dash.cli.output import Cell, Column
 from ml_dash.cli.places import closest
 from ml_dash.cli.records import run_document, seconds_of
@@ -28,6 +29,8 @@ _ONE_BY_ONE = 40
 """Runs up to which it is sooner done to ask for each one's series than for those of the whole folder."""
 _WIDEST = 20
 """Characters of a value in a table."""
+_WIDEST_NAME = 32
+"""Columns of the terminal that a run's or project's name may take from its values."""
 _CHOSEN = 6
 """Parameters, and last values, that are shown at most without --columns."""
 
@@ -223,14 +226,24 @@ def _measured(name: str, row: dict[str, Any]) -> dict[str, Any]:
 def _fitting(candidates: list[_Values], columns: list[Column], cells: list[list[Cell]]) -> list[_Values]:
     """As many of the candidates, parameters first, as the terminal has room for beside the columns that are always there."""
     room = output.width()
-    taken = output.table_width(columns, list(zip(*cells, strict=True)))
+    taken = (
+        sum(
+            min(_wide(column, texts), _WIDEST_NAME if column.least else 99) + 2
+            for column, texts in zip(columns, cells, strict=True)
+        )
+        - 2
+    )
     chosen = []
     for column, texts in candidates:
-        wide = output.table_width([column], [[text] for text in texts]) + 2
+        wide = _wide(column, texts) + 2
         if room is None or taken + wide <= room:
             chosen.append((column, texts))
             taken += wide
     return chosen
+
+
+def _wide(column: Column, texts: list[Cell]) -> int:
+    return output.table_width([column], [[text] for text in texts])
 
 
 def _print_rest(shown: int, total: int, known: int, root: str, sort: str | None) -> None:

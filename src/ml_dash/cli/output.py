@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cache
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 import msgspec
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
+T = TypeVar("T")
 Cell = str | tuple[str, str]
 """A text, or a text with its style in rich's words."""
 
@@ -161,7 +162,10 @@ def _padded(cells: Sequence[Cell], columns: Sequence[Column], widths: Sequence[i
     for cell, column, wide in zip(cells, columns, widths, strict=True):
         text = cut(_text(cell), wide)
         blanks = " " * (wide - text_width(text))
-        text = blanks + text if column.right else text + blanks
+        if column.right:
+            text = blanks + text
+        elif len(out) < 2 * (len(columns) - 1):  # blanks at the end of a line might be wrapped into one of their own
+            text += blanks
         out += [text if isinstance(cell, str) else (text, cell[1]), _GAP]
     return out[:-1]
 
@@ -184,12 +188,15 @@ def text_width(text: str) -> int:
 
 
 def cut(text: str, wide: int) -> str:
-    """The text, its end replaced by "…" where it is wider."""
+    """The text, with "…" for a piece after its first two thirds where it is wider: names tell apart at both ends."""
     if text_width(text) <= wide:
         return text
-    while text and text_width(text) > wide - 1:
-        text = text[:-1]
-    return text + "…"
+    head, tail = text, ""
+    while text_width(tail) < (wide - 1) // 3:
+        head, tail = head[:-1], head[-1] + tail
+    while head and text_width(head) + text_width(tail) > wide - 1:
+        head = head[:-1]
+    return head + ("…" if has_unicode() else "~") + tail
 
 
 # ---------------------------------------------------------------- JSON
@@ -339,6 +346,14 @@ def progress(doing: str, total: int) -> Iterator[Callable[[int], None]]:
         yield bar.advance
     finally:
         bar.stop()
+
+
+def watched(items: Sequence[T], doing: str) -> Iterator[T]:
+    """The items, with a bar as of `progress`."""
+    with progress(doing, len(items)) as advance:
+        for item in items:
+            yield item
+            advance(1)
 
 
 class _Bar:

@@ -10,8 +10,9 @@ import typer
 from ml_dash.cli import output
 from ml_dash.cli.canvas import ACROSS
 from ml_dash.cli.chart import ASCII_FRAME, FRAME, MARKS, Bucket, Chart, smoothed, style
-from ml_dash.cli.common import FolderOption, JsonOption, Opened, RunArgument, fields_of, find_runs, find_series, watched
 from ml_dash.cli.completion import complete_run, complete_series
+from ml_dash.cli.opened import Opened, fields_of, find_runs, find_series
+from ml_dash.cli.options import FolderOption, JsonOption, RunArgument
 from ml_dash.cli.places import closest
 from ml_dash.errors import NotFound
 from ml_dash.model import SeriesInfo
@@ -92,7 +93,7 @@ def plot(
             name,
             opened.store.sample(opened.series(info.kind, info.name), name, x, start, stop, wide * ACROSS),
         )
-        for opened, info, name in watched(wanted, "reading series")
+        for opened, info, name in output.watched(wanted, "reading series")
     ]
     lines = _with_points(lines, field, x)
     if as_json:

@@ -10,10 +10,11 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from ml_dash.cli import output
-from ml_dash.cli.common import FAILED, FolderOption, JsonOption, Opened, find_runs
 from ml_dash.cli.completion import complete_run
+from ml_dash.cli.ends import FAILED
+from ml_dash.cli.opened import Opened, find_runs
+from ml_dash.cli.options import FolderOption, JsonOption
 from ml_dash.cli.output import Cell, Column
-from ml_dash.cli.places import run_path
 from ml_dash.errors import Conflict, InvalidInput
 
 
@@ -55,7 +56,7 @@ def remove(
 
 
 def _doomed(opened: Opened) -> Doomed:
-    path = run_path(getattr(opened.store, "root", ""), opened.run.key)
+    path = opened.path
     sizes = [os.lstat(os.path.join(place, name)).st_size for place, _, names in os.walk(path) for name in names]
     return Doomed(opened, opened.run.shown_status(time.time()), path, sum(sizes), len(sizes))
 

@@ -3,59 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 
 from ml_dash.cli import output
-from ml_dash.cli.common import (
-    FolderOption,
-    JsonOption,
-    Opened,
-    RunArgument,
-    fields_of,
-    find_run,
-    find_series,
-    last_points,
-    watched,
-)
+from ml_dash.cli.opened import Opened, find_run, find_series, last_points
+from ml_dash.cli.options import FolderOption, JsonOption, RunArgument
 from ml_dash.cli.output import Cell, Column
-from ml_dash.cli.places import run_path
 from ml_dash.cli.records import run_document, seconds_of, series_document
 from ml_dash.cli.sparkline import ASCII, BLOCKS, sparkline
-from ml_dash.model import LOGS, FileRecord, Run, SeriesInfo
+from ml_dash.cli.traces import BUCKETS, Trace, traces_of
+from ml_dash.model import LOGS, FileRecord, Run
 
-BUCKETS = 40
-"""Characters of a sparkline where there is room."""
 _LOG_LINES = 5
 _ROWS = 40
 """Rows of series, files and attempts that are shown without --all."""
 
 LEVEL_STYLES = {"debug": "dim", "warn": "yellow", "error": "red", "fatal": "bold red"}
-
-
-class Trace(NamedTuple):
-    """One numeric field of a series, as a row of the page. `sample` is a `rollup.Sample`."""
-
-    info: SeriesInfo
-    field: str
-    sample: Any
-
-    @property
-    def low(self) -> float | None:
-        """The least finite value, None if there is none."""
-        return _extreme(self.sample.min.tolist(), min)
-
-    @property
-    def high(self) -> float | None:
-        """The greatest finite value, None if there is none."""
-        return _extreme(self.sample.max.tolist(), max)
-
-
-def _extreme(values: list[float], best: Callable[[list[float]], float]) -> float | None:
-    known = [value for value in values if value == value]  # noqa: PLR0124  NaN is what is not equal to itself
-    return best(known) if known else None
 
 
 def show(
@@ -86,19 +51,9 @@ def show(
     _print_logs(logs, logged)
 
 
-def traces_of(opened: Opened, infos: list[SeriesInfo], buckets: int = BUCKETS) -> list[Trace]:
-    """Every numeric field of the series, sampled; a series without one once, as the field ""."""
-    traces = []
-    for info in watched(infos, "reading series"):
-        for field in fields_of(opened, info) or [""]:
-            sample = opened.store.sample(opened.series(info.kind, info.name), field, None, 0, None, buckets)
-            traces.append(Trace(info, field, sample))
-    return traces
-
-
 def _print_json(opened: Opened, traces: list[Trace], files: list[FileRecord], logs: list[Any], logged: int) -> None:
     document = run_document(opened.run)
-    document["path"] = _path(opened)
+    document["path"] = opened.path
     document["series"] = [
         series_document(info) | {"fields": _fields_document([t for t in traces if t.info is info])}
         for info in opened.run.series or ()
@@ -113,16 +68,11 @@ def _fields_document(traces: list[Trace]) -> dict[str, Any]:
         trace.field: {
             "min": trace.low,
             "max": trace.high,
-            "sample": [none_if_nan(v) for v in trace.sample.mean.tolist()],
+            "sample": trace.means,
         }
         for trace in traces
         if trace.field
     }
-
-
-def none_if_nan(value: float) -> float | None:
-    """NaN in a sample says that the bucket holds no finite value; as JSON that is null."""
-    return value if value == value else None  # noqa: PLR0124
 
 
 def _file_document(record: FileRecord) -> dict[str, Any]:
@@ -130,10 +80,6 @@ def _file_document(record: FileRecord) -> dict[str, Any]:
 
     document: dict[str, Any] = msgspec.to_builtins(record)
     return document
-
-
-def _path(opened: Opened) -> str:
-    return run_path(getattr(opened.store, "root", ""), opened.run.key)
 
 
 # ---------------------------------------------------------------- sections
@@ -153,7 +99,7 @@ def _print_record(opened: Opened) -> None:
         "process": _process(run),
         "metadata": output.compact_json(run.metadata) if run.metadata else "",
         "id": run.id,
-        "path": _path(opened),
+        "path": opened.path,
     }
     output.table(
         [Column(""), Column("")], [[(key, "dim"), str(value)] for key, value in about.items() if value], head=False

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from ml_dash import codec
-from ml_dash.cli.common import MissingExtra
+from ml_dash.cli.ends import MissingExtra
 from ml_dash.cli.output import compact_json
 from ml_dash.model import LOGS, Page, SeriesKey
 from ml_dash.store.base import Store

@@ -12,7 +12,8 @@ import typer
 
 from ml_dash import codec
 from ml_dash.cli import output
-from ml_dash.cli.common import FolderOption, JsonOption, Opened, RunArgument, SomeSeries, find_run, find_series
+from ml_dash.cli.opened import Opened, find_run, find_series
+from ml_dash.cli.options import FolderOption, JsonOption, RunArgument, SomeSeries
 from ml_dash.cli.show import LEVEL_STYLES
 from ml_dash.errors import InvalidInput
 from ml_dash.model import LOGS, Run, SeriesKey

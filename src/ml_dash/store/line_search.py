@@ -241,14 +241,17 @@ def first_bad(kind: str, lines: bytes, first: int) -> int:
 
 def _find_among_damage(fd: int, end: int, index: int, kind: str, path: str) -> int:
     """The line that carries `index` in a file where the search met damaged lines. It reads the whole file."""
-    found = [at for at, there in _heads(fd, end, kind) if there == index]
-    fitting = found if len(found) == 1 else [at for at in found if _fits(fd, at, end, index, kind)]
-    if len(fitting) == 1:
-        return fitting[0]
-    below, at = -1, -1
+    found: list[tuple[bool, int]] = []  # (whether the line before carries the index before, offset)
+    below, at, before = -1, -1, -1
     for begin, there in _heads(fd, end, kind):
+        if there == index:
+            found.append((before == index - 1, begin))
         if below < there < index:
             below, at = there, begin
+        before = there
+    scores = [before + _fits(fd, begin, end, index, kind) for before, begin in found]
+    if len(found) == 1 or scores.count(max(scores, default=0)) == 1:
+        return found[scores.index(max(scores))][1]
     if at >= 0:
         behind = line_end(fd, at, end)
         # Where its newline was lost, the line before holds the one that is missed.

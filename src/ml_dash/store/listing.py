@@ -195,6 +195,7 @@ def peek(path: str, kind: str) -> tuple[int, bytes]:
         tail = last_line(fd, os.fstat(fd).st_size, kind, path)
         return tail.points, tail.line
     finally:
+        fcntl.flock(fd, fcntl.LOCK_UN)  # closing alone leaves it to whoever was forked meanwhile
         os.close(fd)
 
 

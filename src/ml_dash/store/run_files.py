@@ -56,7 +56,7 @@ class RunFiles:
         self,
         run_path: str,
         owner: str,
-        lock: Callable[[], AbstractContextManager[None]],
+        lock: Callable[[], AbstractContextManager[object]],
         clock: Callable[[], float],
     ) -> None:
         self._run = run_path

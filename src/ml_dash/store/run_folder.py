@@ -45,15 +45,26 @@ Siblings = dict[str, tuple[int, dict[str, set[str]]]]
 class RunFolder:
     """The folder at `path`, whether or not it is there yet."""
 
-    def __init__(self, path: str, key: RunKey, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: str,
+        key: RunKey,
+        clock: Callable[[], float] = time.time,
+        patience: float = locks.PATIENCE,
+    ) -> None:
         self.path = path
         self.key = key
         self._clock = clock
+        self._patience = patience
         self._siblings: Siblings = {}
 
-    def lock(self) -> AbstractContextManager[None]:
-        """The run's lock, for every change of a small record."""
-        return locks.locked_file(os.path.join(self.path, ".lock"))
+    def lock(self, *, nested: bool = False) -> AbstractContextManager[object]:
+        """The run's lock, for every change of a small record. `nested` as in `locks.locked_file`."""
+        return locks.locked_file(os.path.join(self.path, ".lock"), self._patience, nested=nested)
+
+    def afterwards(self, call: Callable[[], object]) -> bool:
+        """Where this thread holds the lock already, have `call` called when it lets it go; else False."""
+        return locks.afterwards(os.path.join(self.path, ".lock"), call)
 
     # ------------------------------------------------------------ the record
 

@@ -82,7 +82,7 @@ class SeriesFile:
         self._inode: tuple[int, int] | None = None
         self._end = -1
         self.count = 0
-        self._busy = False
+        self._busy = self._draining = False
         self._queue: list[Sequence[bytes]] = []
         self._tick_from = self._tick_due = 0.0
         self._calm = False
@@ -117,7 +117,10 @@ class SeriesFile:
                     if self._calm and len(rows) == 1:
                         first = self.count
                         data = _LINE % (first, rows[0])
-                        written = _write(fd, data)
+                        try:
+                            written = _write(fd, data)
+                        except OSError as e:
+                            raise self._not_stored(e) from e
                         end = self._end + len(data)
                         if _lseek(fd, 0, _CUR) == end:
                             self._end = end
@@ -271,8 +274,14 @@ class SeriesFile:
         return self._fd
 
     def _drain(self) -> None:
-        while self._queue:
-            self.append(self._queue.pop(0))
+        """Store what came from inside. Each of these appends ends here again."""
+        if not self._draining:
+            self._draining = True
+            try:
+                while self._queue:
+                    self.append(self._queue.pop(0))
+            finally:
+                self._draining = False
 
     def _write_rest(self, fd: int, data: bytes, written: int) -> None:
         """Go on after a short write; if the rest cannot be written, take back all of it."""
@@ -282,9 +291,13 @@ class SeriesFile:
                 if not more:
                     raise OSError(f"{self.path}: the system wrote {written} of {len(data)} bytes; is the disk full?")
                 written += more
-        except OSError:
+        except OSError as e:
             self._take_back(fd)
-            raise
+            raise self._not_stored(e) from e
+
+    def _not_stored(self, error: OSError) -> OSError:
+        """The system's error with the file's name in it."""
+        return OSError(error.errno, f"{error.strerror or error}; nothing of this append was stored", self.path)
 
     def _take_back(self, fd: int) -> None:
         """Still under the lock: no reader and no other writer has seen the bytes past the end."""
@@ -399,7 +412,7 @@ class SeriesFile:
         self._end = -1
         self._calm = False
         self._mutex = threading.RLock()
-        self._busy = False
+        self._busy = self._draining = False
         self._queue = []
         if self.ticks is not None:
             self.ticks.forget()

@@ -1,0 +1,27 @@
+"""Arguments and options that several commands have, as typer reads them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ml_dash.cli.completion import complete_run, complete_series
+
+FolderOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dir",
+        metavar="DIR",
+        show_default=False,
+        help="The folder of the runs. Else ML_DASH_DIR, .ml-dash, or .dreamlake (DREAMLAKE_DIR) if only that is there.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", autocompletion=complete_run, help="The run.")]
+SomeSeries = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="SERIES", autocompletion=complete_series, help="Names, or patterns such as 'train/*'. Else all."
+    ),
+]

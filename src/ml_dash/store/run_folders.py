@@ -1,0 +1,135 @@
+"""Where the runs below one root lie: their folders, found and made by name and by id. Reads no series and no parameters."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from ml_dash.errors import InvalidInput, NewerFormat, NotFound
+from ml_dash.model import RunKey
+from ml_dash.names import check_run_name, decode_segment, encode_segment
+from ml_dash.store import locks
+from ml_dash.store.atomic import inside
+from ml_dash.store.patch import new_id
+from ml_dash.store.run_folder import RECORDS, RunFolder, Siblings, find_segment, make_segment, read_record
+
+CACHE = ".cache"
+
+
+class RunFolders:
+    """The run folders below `root`, remembered by id once they were seen."""
+
+    def __init__(self, root: str, clock: Callable[[], float] = time.time, patience: float = locks.PATIENCE) -> None:
+        self.root = root
+        self._clock = clock
+        self._patience = patience
+        self._by_id: dict[str, RunFolder] = {}
+        self._siblings: Siblings = {}
+
+    def make(self, key: RunKey) -> RunFolder:
+        """The folder of the run `key`, made if need be. Raises `InvalidInput` where a link leads out of the root, `OSError`."""
+        place = self.root
+        for part in (key.project, key.name):
+            segment = encode_segment(part)
+            found = find_segment(place, segment, part)
+            if found is None:
+                with locks.locked_file(os.path.join(place, ".lock"), self._patience):
+                    found = find_segment(place, segment, part) or make_segment(place, segment, self._siblings)
+            place = self._step(place, found)
+        return RunFolder(place, key, self._clock, self._patience)
+
+    def _step(self, place: str, segment: str) -> str:
+        """The folder in the folder. Raises `InvalidInput` where it is a link out of the root, before anything is made in it."""
+        place = os.path.join(place, segment)
+        if os.path.islink(place):
+            inside(self.root, place, "run")
+        return place
+
+    def find(self, key: RunKey) -> RunFolder | None:
+        """The folder of the run `key`, None if it is not there. Raises as `make` does."""
+        place = self.root
+        for part in (key.project, key.name):
+            segment = find_segment(place, encode_segment(part), part)
+            if segment is None:
+                return None
+            place = self._step(place, segment)
+        return RunFolder(place, key, self._clock, self._patience) if os.path.isdir(place) else None
+
+    def keep(self, run: str, folder: RunFolder) -> None:
+        """The run with this id lies in `folder`."""
+        self._by_id[run] = folder
+
+    def seen(self, run: str, folder: RunFolder) -> None:
+        """`keep`, unless its place is known."""
+        self._by_id.setdefault(run, folder)
+
+    def drop(self, run: str) -> None:
+        """The run is deleted."""
+        self._by_id.pop(run, None)
+
+    def by_id(self, run: str, look: Callable[[], object]) -> RunFolder:
+        """The folder of the run with this id; `look` makes all runs `seen`. Raises `NotFound`, also where another run has
+        its place now."""
+        if run not in self._by_id:
+            look()
+        folder = self._by_id.get(run)
+        if folder is None or not is_same(run, folder.stored_id()):
+            raise self.not_found(run)
+        return folder
+
+    def not_found(self, run: str) -> NotFound:
+        """The error for an id that no run has."""
+        return NotFound(f"there is no run with the id {run!r} in {self.root}; it may have been deleted.")
+
+    def bury_empty(self, project: str, grave: str) -> None:
+        """Move the folder of a project without runs into the folder `grave`. Under the lock that a new run takes, so that
+        none is buried with it."""
+        with suppress(OSError), locks.locked_file(os.path.join(project, ".lock"), self._patience):
+            if os.listdir(project) == [".lock"]:
+                os.rename(project, os.path.join(grave, new_id()))
+
+    def paths(self, project: str | None) -> list[tuple[str, str, str]]:
+        """(project, name, folder) of every run, or of those of one project; links are left out."""
+        paths = []
+        for entry, shown in folders_in(self.root):
+            if project in (None, shown) and entry != CACHE:
+                place = os.path.join(self.root, entry)
+                paths += [(shown, name, os.path.join(place, run)) for run, name in folders_in(place)]
+        return paths
+
+
+def is_same(run: str, stored: str | None) -> bool:
+    """A copy that is only read, and a foreign run until it is opened for writing, go by an id that their record has not."""
+    return stored is not None and (stored == run or run.startswith(("copy-", "foreign-")))
+
+
+def folders_in(place: str) -> list[tuple[str, str]]:
+    """(segment, name) of the folders in `place`, links left out."""
+    try:
+        entries = [e.name for e in os.scandir(place) if e.is_dir(follow_symlinks=False)]
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []
+    out = []
+    for entry in entries:
+        shown = decode_segment(entry)
+        if shown is None:
+            shown = _recorded_name(os.path.join(place, entry)) or entry
+        with suppress(InvalidInput):
+            out.append((entry, check_run_name("name", shown)))
+    return out
+
+
+def _recorded_name(place: str) -> str | None:
+    """The name of a run or project whose folder's name is a hash."""
+    runs = [(place, "name", "name")]
+    with os.scandir(place) as entries:
+        runs += [(entry.path, "project", "workspace") for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for run, *keys in runs:
+        for key, record in zip(keys, RECORDS.values(), strict=True):
+            with suppress(OSError, NewerFormat):
+                doc = read_record(os.path.join(run, record))
+                if doc is not None and isinstance(doc.get(key), str):
+                    return str(doc[key])
+    return None
