@@ -1,7 +1,7 @@
 """The one background thread of a process: heartbeats, clock ticks, fsync, uploads. Nothing here is needed for an append,
 and nothing here knows what it runs.
 
-A job is a callable that says when it failed by raising `OSError`; it is tried again at its next turn, and warned of once.
+A job is a callable that says when it failed by raising; it is tried again at its next turn, and warned of once.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 _jobs: list[_Job] = []
@@ -46,7 +47,10 @@ def _start() -> None:
     global _thread  # noqa: PLW0603  one thread a process
     if _thread is None or not _thread.is_alive():
         _thread = threading.Thread(target=_run, name="ml-dash", daemon=True)
-        _thread.start()
+        with suppress(
+            RuntimeError
+        ):  # the interpreter is ending, or has no more threads to give: nothing needs this one
+            _thread.start()
 
 
 def _run() -> None:
@@ -71,10 +75,11 @@ def _do(job: _Job) -> None:
         return
     try:
         call()
-    except OSError as e:
+    except Exception as e:  # noqa: BLE001  one job's trouble is not the others'
         if not job.warned:
             job.warned = True
-            warnings.warn(f"ml-dash: {e}; it is tried again every {job.seconds:g} s.", RuntimeWarning, stacklevel=2)
+            with suppress(RuntimeWarning):  # where warnings are errors, there is nobody here to raise it to
+                warnings.warn(f"ml-dash: {e}; it is tried again every {job.seconds:g} s.", RuntimeWarning, stacklevel=2)
 
 
 def _forked() -> None:

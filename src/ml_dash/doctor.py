@@ -354,7 +354,8 @@ class _Examination:
         what = f"a published client left it irregular: of {scan.lines} lines, {', '.join(parts)}"
         remedy = "`--repair` copies the file to .bak, then takes out the lines that are no points and numbers the rest by position."
         if scan.bad:
-            remedy = f"Until then it is read by position and not appended to. {remedy} Indices may move."
+            until = "" if scan.kind == LOGS else " and not appended to"
+            remedy = f"Until then it is read by position{until}. {remedy} Indices may move."
         self.add("irregular", path, what, remedy, offset=first, repairable=True)
 
     # ------------------------------------------------------------ files, leftovers, links
@@ -762,6 +763,8 @@ def _renumber(finding: Finding) -> str:
     finally:
         os.close(fd)
     _drop_rollups(os.path.dirname(os.path.dirname(finding.run)))
+    if not scan.bad:
+        return f"Written anew as strict JSON; no index moved. The file as it was: {backup}."
     out = sum(not bad.row for bad in scan.bad)
     return (
         f"{out} damaged lines taken out, the other {moved.total} numbered from 0 on; those behind byte "

@@ -79,6 +79,7 @@ class Recorder:
         self._noun = noun
         self._reopen = reopen
         self._attempt = ""
+        self._joined = False
         self._pid = 0
         self._protect: bool | None = None
         self._warned = False
@@ -94,7 +95,10 @@ class Recorder:
             return
         store = self._opened_store()
         self._check_protection(store)
-        self._attempt = new_id()
+        if (
+            not self._joined
+        ):  # an interrupt may have come between joining and here, or before leaving: it is one attempt still
+            self._attempt, self._joined = new_id(), True
         self._protect = patch.write_protected
         described = _with(patch, kind=self.kind, join=self._attempt, write_protected=None)
         self.run = store.put_run(self.key, described)
@@ -137,8 +141,10 @@ class Recorder:
         store, run = self._store_and_run()
         try:
             if os.getpid() == self._pid:
-                self._guarded(lambda: store.flush(run.id))
-                self._guarded(lambda: self._leave(store, run, status))
+                try:
+                    self._guarded(lambda: store.flush(run.id))
+                finally:  # an interrupt included: the run says how it ended
+                    self._guarded(lambda: self._leave(store, run, status))
         except NotFound as e:
             warnings.warn(
                 f"{self._noun} {self.key.name!r} was deleted while it was open: {e}", RuntimeWarning, stacklevel=3
@@ -148,7 +154,12 @@ class Recorder:
 
     def _leave(self, store: Store, run: Run, status: Status) -> None:
         patch = RunPatch(leave=self._attempt, status=status, write_protected=self._protect)
-        self.run = store.update_run(run.id, patch)
+        try:
+            self.run = store.update_run(run.id, patch)
+        except KeyboardInterrupt:
+            self.run = store.update_run(run.id, patch)  # again is harmless, and nobody would do it later
+            raise
+        self._joined = False
 
     def _exit(self) -> None:
         """The interpreter ends with the run open: FAILED if an exception ended the script, else COMPLETED."""
@@ -157,7 +168,10 @@ class Recorder:
 
     def _beat(self) -> None:
         if self.writable and self.run is not None and os.getpid() == self._pid and self._store is not None:
-            self._store.update_run(self.run.id, RunPatch(heartbeat=self._attempt))
+            try:
+                self._store.update_run(self.run.id, RunPatch(heartbeat=self._attempt))
+            except NotFound:  # deleted: the next append says so
+                background.stop(self._beat)
 
     @property
     def store(self) -> Store | None:

@@ -677,7 +677,7 @@ def test_the_file_replaced(place):
 
 def test_the_run_removed(place):
     """``rm -rf`` of an open run: appends raise within a tick, nothing is made anew behind the user's back, closing warns and ends,
-    and opening it again makes a new run."""
+    and the same object opens a new run, its metrics included."""
     make(place)
     run = opened(place)
     run.run.start()
@@ -697,9 +697,9 @@ def test_the_run_removed(place):
         with suppress(OSError):
             run.run.complete()
     assert not run_folder(place).exists()
-    with opened(place).run as again:
+    with run.run as again:
         assert again.id != old
-        assert again.metrics("loss").append(value=3)["index"] == 0
+        assert metric.append(value=3)["index"] == 0
         assert again.params.get() == {}
     assert rows(data_file(place)) == [{"value": 3}]
 

@@ -28,7 +28,28 @@ from tests.crash.children import Child, check_small_records, record, rows, run
 KEY = RunKey("", "project", "run")
 DIED = 77
 _CALLS = frozenset(
-    "open write pwrite read pread close lseek ftruncate truncate fsync rename replace unlink mkdir rmdir flock utime stat fstat scandir".split()
+    [
+        "open",
+        "write",
+        "pwrite",
+        "read",
+        "pread",
+        "close",
+        "lseek",
+        "ftruncate",
+        "truncate",
+        "fsync",
+        "rename",
+        "replace",
+        "unlink",
+        "mkdir",
+        "rmdir",
+        "flock",
+        "utime",
+        "stat",
+        "fstat",
+        "scandir",
+    ]
 )
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -132,6 +133,13 @@ def test_an_exception_fails_the_run_is_logged_and_goes_on(door: Door, made: Any,
 def name_of(error: BaseException) -> str:
     kind = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+@pytest.mark.parametrize("code", [None, 0])
+def test_to_leave_by_sys_exit_without_an_error_is_no_failure(door: Door, made: Any, code: int | None) -> None:
+    with pytest.raises(SystemExit), door.enter(made):
+        sys.exit(code)
+    assert (made.status, made.logs.read()) == ("COMPLETED", [])
 
 
 def test_an_exception_with_a_cause_is_logged_with_it(door: Door, made: Any) -> None:
@@ -563,6 +571,16 @@ def test_what_is_no_name_is_refused_where_the_run_is_made(door: Door, name: Any,
             door.make(*names, local_path=root)
         assert repr(name) in str(caught.value)
     assert not root.exists()
+
+
+def test_an_environment_that_names_a_server_is_not_passed_over(
+    door: Door, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who set it up to track on a server is told, rather than left with a folder; a folder that is given says what is meant."""
+    monkeypatch.setenv("ML_DASH_URL", "http://localhost:3000")
+    with pytest.raises(InvalidInput, match="ML_DASH_URL"):
+        door.make("run", "group")
+    assert door.make("run", "group", local_path=root).path == str(root / "group/run")
 
 
 def test_a_server_is_no_folder(door: Door) -> None:

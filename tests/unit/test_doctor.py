@@ -554,7 +554,8 @@ def test_a_repair_that_was_killed(root, moment, monkeypatch):
         "doctor.repair(doctor.examine(root)[0])\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, moment, step, str(root)], env={**os.environ, "PYTHONPATH": "src:."}
+        [sys.executable, "-c", code, moment, step, str(root)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
     assert done.returncode == 9
     left = lines(root).read_bytes()
@@ -796,7 +797,7 @@ def killed_run(root: Path, name: str = "run") -> int:
         "print(os.getpid(), flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    env = {**os.environ, "PYTHONPATH": "src:."}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run([sys.executable, "-c", code, str(root), name], stdout=subprocess.PIPE, env=env)
     return int(done.stdout)
 
@@ -832,7 +833,7 @@ def test_a_process_that_died_beside_others(root):
         "run = Experiment('run', 'project', local_path=sys.argv[1]).run.start()\n"
         "print('open', flush=True); sys.stdin.readline(); run.run.complete()\n"
     )
-    env = {**os.environ, "PYTHONPATH": "src:."}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     other = subprocess.Popen(
         [sys.executable, "-c", code, str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
     )

@@ -10,7 +10,8 @@ import weakref
 from typing import Protocol
 
 MOST = 512
-_random = random.random
+_random = random.SystemRandom().random
+"""Not the module's own generator: a user who seeded that one gets his numbers, however many files are open."""
 
 
 class Holder(Protocol):
@@ -20,12 +21,12 @@ class Holder(Protocol):
         """Close it if that can be done at once; whether it was."""
 
     def forget(self) -> None:
-        """In a forked child: close it without unlocking, and forget what was remembered of the file."""
+        """In a forked child, where it was closed without unlocking: forget it, and what was remembered of the file."""
 
 
 class Descriptors:
-    """At most min(soft limit / 4, 512) descriptors, opened for holders; a random one is given up for a new one,
-    since the least recently used one is exactly the next one needed when series take turns."""
+    """At most min(soft limit / 4, 512) descriptors, in all stores of the process together, opened for holders; a random one
+    is given up for a new one, since the least recently used one is exactly the next one needed when series take turns."""
 
     def __init__(self, most: int | None = None) -> None:
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -34,6 +35,7 @@ class Descriptors:
         self.most = most if most is not None else max(4, min(soft // 4, MOST))
         self._open: list[Holder] = []
         self._place: dict[int, int] = {}
+        self._fds: dict[int, int] = {}
         _all.add(self)
 
     def open(self, holder: Holder, path: str, flags: int) -> int:
@@ -41,18 +43,23 @@ class Descriptors:
         with _opening:
             if len(self._open) >= self.most:
                 self._make_room()
+            elif sum(len(one._open) for one in _all) >= self.most:
+                max(_all, key=lambda one: len(one._open))._make_room()
             fd = os.open(path, flags, 0o666)
-            self._place[id(holder)] = len(self._open)
-            self._open.append(holder)
+            self._fds[id(holder)] = fd
+            if id(holder) not in self._place:
+                self._place[id(holder)] = len(self._open)
+                self._open.append(holder)
             return fd
 
     def close(self, holder: Holder, fd: int) -> None:
         """Close `holder`'s descriptor."""
         with _opening:
-            os.close(fd)
             self._remove(holder)
+            os.close(fd)
 
     def _remove(self, holder: Holder) -> None:
+        self._fds.pop(id(holder), None)
         at = self._place.pop(id(holder), None)
         if at is None:
             return
@@ -70,6 +77,9 @@ class Descriptors:
     def forget(self) -> None:
         """In a forked child: every descriptor here is the parent's."""
         holders, self._open, self._place = self._open, [], {}
+        fds, self._fds = self._fds, {}
+        for fd in fds.values():
+            os.close(fd)
         for holder in holders:
             holder.forget()
 

@@ -47,7 +47,7 @@ from ml_dash.store.run_folder import (
     host,
     save_meta,
 )
-from ml_dash.store.run_folders import CACHE, RunFolders, is_same
+from ml_dash.store.run_folders import CACHE, RunFolders, bury, is_same
 from ml_dash.store.series_file import SeriesFile, end_series
 from ml_dash.store.series_files import AnyFile, SeriesFiles, told
 
@@ -137,7 +137,7 @@ class LocalStore:
             run.kind = patch.kind or "experiment"
             return run
         run = deepcopy(before)
-        if before.id.startswith("foreign-") or folder.is_copy():
+        if before.id.startswith(("foreign-", "copy-")):
             run.id = new_id()
         if patch.kind is not None and patch.kind != run.kind:
             patch_kind = RECORDS[run.kind]
@@ -146,9 +146,7 @@ class LocalStore:
         return run
 
     def _promised(self, folder: RunFolder, run: Run, patch: RunPatch, lengths: Mapping[str, int] | None = None) -> Run:
-        return apply_patch(
-            run, patch, self._clock(), alive=folder.alive, lengths=lengths, host=host(), pid=os.getpid()
-        )
+        return apply_patch(run, patch, self._clock(), alive=folder.alive, lengths=lengths, host=host(), pid=os.getpid())
 
     def _patched(self, folder: RunFolder, run: Run, patch: RunPatch, before: Run | None) -> Run:
         """Apply and write `patch`; the caller holds the lock."""
@@ -205,8 +203,6 @@ class LocalStore:
         if found is None or folder is None:
             place = os.path.join(self.root, run.project, run.name)
             raise NotFound(f"there is no run {run.name!r} in project {run.project!r} ({place}).")
-        if folder.is_copy():
-            found.id = "copy-" + new_id()
         self._folders.keep(found.id, folder)
         return found
 
@@ -250,15 +246,10 @@ class LocalStore:
             grave = os.path.join(self.root, CACHE, "deleted")
             inside(self.root, grave, "folder")
             inside(self.root, folder.path, "run")
-            os.makedirs(grave, exist_ok=True)
-            buried = os.path.join(grave, new_id())
-            os.rename(folder.path, buried)
+            bury(folder.path, grave)
             self._folders.drop(run)
-            for _, _, place in RunFolder(buried, folder.key).list_series():
-                with suppress(OSError):
-                    end_series(os.path.join(place, DATA))
             self._folders.bury_empty(os.path.dirname(folder.path), grave)
-        shutil.rmtree(grave, ignore_errors=True)
+        empty(grave)
 
     # ------------------------------------------------------------ rows
 
@@ -388,3 +379,15 @@ class LocalStore:
         background.stop(self._series.write_ticks)
         background.stop(self._series.sync)
         self._series.close()
+
+
+def empty(grave: str) -> None:
+    """Delete what was buried, by this process or by one that has died since."""
+    with suppress(OSError):
+        for name in os.listdir(grave):
+            buried = os.path.join(grave, name)
+            for _, _, place in RunFolder(buried, RunKey("", "", "")).list_series():
+                with suppress(OSError):
+                    end_series(os.path.join(place, DATA))
+            shutil.rmtree(buried, ignore_errors=True)
+        os.rmdir(grave)

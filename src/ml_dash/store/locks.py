@@ -68,7 +68,9 @@ def locked_file(path: str, patience: float = PATIENCE, *, nested: bool = False) 
     me = (threading.get_ident(), path)
     if _is_inside(me):
         if not nested:
-            raise Unavailable(f"{path}: this thread is in the middle of another change; try again after it.", retry_after=0.1)
+            raise Unavailable(
+                f"{path}: this thread is in the middle of another change; try again after it.", retry_after=0.1
+            )
         yield
         return
     later: list[Callable[[], object]] = []

@@ -88,7 +88,7 @@ class RunFolder:
         attempts = [msgspec.convert(a, Attempt) for a in doc.get("attempts") or []]
         status = doc.get("status")
         return Run(
-            id=doc.get("id") or self._foreign_id(doc),
+            id=self._id(kind, doc),
             key=self.key,
             kind=kind,
             status=status if status in STATUSES else "COMPLETED",
@@ -108,24 +108,22 @@ class RunFolder:
 
     def stored_id(self) -> str | None:
         """The run's id, without reading the rest; None if there is no record. Raises as `load` does."""
-        for record in RECORDS.values():
-            doc = read_record(os.path.join(self.path, record))
-            if doc is not None:
-                return doc.get("id") or self._foreign_id(doc)
-        return None
-
-    def _foreign_id(self, doc: dict[str, Any]) -> str:
-        """A record of a published client has no id: this one holds until the run is opened for writing and gets its own."""
-        text = f"{os.path.realpath(self.path)}\0{doc.get('created_at')}"
-        return "foreign-" + hashlib.sha256(text.encode(errors="replace")).hexdigest()[:24]
-
-    def is_copy(self) -> bool:
-        """Whether the record names another run than this folder: the folder was copied or renamed by hand."""
         for kind, record in RECORDS.items():
             doc = read_record(os.path.join(self.path, record))
             if doc is not None:
-                return (doc.get(_PROJECT[kind]), doc.get("name")) != (self.key.project, self.key.name)
-        return False
+                return self._id(kind, doc)
+        return None
+
+    def _id(self, kind: RunKind, doc: dict[str, Any]) -> str:
+        """The recorded id; one of its own, until the run is opened for writing, for a record of a published client, which has
+        none, and for a folder that was copied or renamed by hand, whose record names another run."""
+        if (doc.get(_PROJECT[kind]), doc.get("name")) != (self.key.project, self.key.name):
+            return "copy-" + self._hash(doc)
+        return doc.get("id") or "foreign-" + self._hash(doc)
+
+    def _hash(self, doc: dict[str, Any]) -> str:
+        text = f"{os.path.realpath(self.path)}\0{doc.get('created_at')}"
+        return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:24]
 
     def save(self, run: Run, before: Run | None) -> None:
         """Write what differs from `before`. Keys of other writers stay. The caller holds the lock. Raises `OSError`."""

@@ -16,6 +16,8 @@ from ml_dash.store.patch import new_id
 from ml_dash.store.run_folder import RECORDS, RunFolder, Siblings, find_segment, make_segment, read_record
 
 CACHE = ".cache"
+_TRIES = 100
+"""How often what another process took away from under us is made again."""
 
 
 class RunFolders:
@@ -30,6 +32,14 @@ class RunFolders:
 
     def make(self, key: RunKey) -> RunFolder:
         """The folder of the run `key`, made if need be. Raises `InvalidInput` where a link leads out of the root, `OSError`."""
+        for _ in range(_TRIES):
+            with suppress(
+                FileNotFoundError
+            ):  # the project was empty, and another process buried it in the middle of this
+                return self._make(key)
+        return self._make(key)
+
+    def _make(self, key: RunKey) -> RunFolder:
         place = self.root
         for part in (key.project, key.name):
             segment = encode_segment(part)
@@ -88,7 +98,7 @@ class RunFolders:
         none is buried with it."""
         with suppress(OSError), locks.locked_file(os.path.join(project, ".lock"), self._patience):
             if os.listdir(project) == [".lock"]:
-                os.rename(project, os.path.join(grave, new_id()))
+                bury(project, grave)
 
     def paths(self, project: str | None) -> list[tuple[str, str, str]]:
         """(project, name, folder) of every run, or of those of one project; links are left out."""
@@ -100,8 +110,22 @@ class RunFolders:
         return paths
 
 
+def bury(folder: str, grave: str) -> None:
+    """Move `folder` into the folder `grave`, which somebody else may be removing because it is empty."""
+    for _ in range(_TRIES):
+        os.makedirs(grave, exist_ok=True)
+        try:
+            os.rename(folder, os.path.join(grave, new_id()))
+        except FileNotFoundError:
+            if not os.path.isdir(folder):
+                raise
+        else:
+            return
+    raise OSError(f"{folder}: could not be moved to {grave}, which is removed all the time.")
+
+
 def is_same(run: str, stored: str | None) -> bool:
-    """A copy that is only read, and a foreign run until it is opened for writing, go by an id that their record has not."""
+    """A copied or foreign run that is read goes on by the id that it had, also once it was opened for writing and got another."""
     return stored is not None and (stored == run or run.startswith(("copy-", "foreign-")))
 
 

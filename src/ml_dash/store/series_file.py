@@ -82,7 +82,8 @@ class SeriesFile:
         self._inode: tuple[int, int] | None = None
         self._end = -1
         self.count = 0
-        self._busy = self._draining = False
+        self._shared = False
+        self._busy = False
         self._queue: list[Sequence[bytes]] = []
         self._tick_from = self._tick_due = 0.0
         self._calm = False
@@ -129,6 +130,10 @@ class SeriesFile:
                             first = self._misplaced(fd, rows, data, written)
                     else:
                         first = self._put(fd, rows)
+                except BaseException as e:
+                    if not isinstance(e, OSError):
+                        self._settle(fd)
+                    raise
                 finally:
                     if self._locking:
                         _flock(fd, _UN)
@@ -136,10 +141,23 @@ class SeriesFile:
                 if times or due:
                     self._tick(first, now, times)
             finally:
-                self._busy = False
-                if self._queue:
+                if not self._queue:
+                    self._busy = False
+                else:
                     self._drain()
             return first
+
+    def _settle(self, fd: int) -> None:
+        """An interrupt came somewhere in an append. If it came right behind a write, nothing of that is to stay that does
+        not belong there; without locks, it was no other writer's."""
+        self._calm = False
+        if not self._locking:
+            self._end = -1
+        with suppress(OSError):
+            if self._locking:
+                _flock(fd, _EX)  # this one's still, or nobody's
+            if _lseek(fd, 0, _END) != self._end:
+                self._look_again(fd)
 
     def _misplaced(self, fd: int, rows: Sequence[bytes], data: bytes, written: int) -> int:
         """The line did not land at the end that was remembered: another process appended since, or not all of it fitted.
@@ -225,7 +243,6 @@ class SeriesFile:
                     if self._locking:
                         _flock(fd, _UN)
             finally:
-                self._busy = False
                 self._drain()
 
     def append_marked(self, batch: Batch, writers: WritersFile) -> Appended:
@@ -245,7 +262,6 @@ class SeriesFile:
                     if self._locking:
                         _flock(fd, _UN)
             finally:
-                self._busy = False
                 self._drain()
 
     def _append_new(self, fd: int, batch: Batch, writers: WritersFile) -> Appended:
@@ -274,14 +290,28 @@ class SeriesFile:
         return self._fd
 
     def _drain(self) -> None:
-        """Store what came from inside. Each of these appends ends here again."""
-        if not self._draining:
-            self._draining = True
-            try:
-                while self._queue:
-                    self.append(self._queue.pop(0))
-            finally:
-                self._draining = False
+        """Store what came from inside, in its order, and be busy no more. Signals are looked at in calls only, so that nothing
+        can come between a last look at the queue and that."""
+        try:
+            while True:
+                if not self._queue:
+                    self._busy = False
+                    return
+                self._append_queued(self._queue.pop(0))
+        except BaseException:
+            self._busy = False
+            raise
+
+    def _append_queued(self, rows: Sequence[bytes]) -> None:
+        fd = self._ready()
+        try:
+            self._lock(fd)
+            first = self._put(fd, rows)
+        finally:
+            if self._locking:
+                _flock(fd, _UN)
+        self.dirty = True
+        self._tick(first, self._clock(), ())
 
     def _write_rest(self, fd: int, data: bytes, written: int) -> None:
         """Go on after a short write; if the rest cannot be written, take back all of it."""
@@ -309,7 +339,8 @@ class SeriesFile:
         size = _lseek(fd, 0, _END)
         if (size < self._end or size == 1) and not self._is_linked():
             raise self._deleted()
-        if not self._locking and self._end >= 0:
+        if not self._locking and (self._end >= 0 or self._shared):
+            self._shared = True
             raise OSError(
                 f"{self.path}: the file changed while it was open with locking=False, which is for one writer. "
                 "Open the run with locking on."
@@ -389,9 +420,12 @@ class SeriesFile:
         return fd
 
     def _drop(self) -> None:
-        if self._fd >= 0:
-            self._descriptors.close(self, self._fd)
-            self._fd = -1
+        fd, self._fd = (
+            self._fd,
+            -1,
+        )  # in this order: an interrupt between them must not leave the number of a closed file
+        if fd >= 0:
+            self._descriptors.close(self, fd)
 
     def give_up_descriptor(self) -> bool:
         """For `Descriptors`: close if nobody is in the middle of something."""
@@ -405,14 +439,12 @@ class SeriesFile:
         return False
 
     def forget(self) -> None:
-        """In a forked child: the descriptor is the parent's. Close it, never unlock it; all else is read from the file again."""
-        if self._fd >= 0:
-            os.close(self._fd)
+        """In a forked child: the descriptor was the parent's and is closed; all else is read from the file again."""
         self._fd = -1
         self._end = -1
         self._calm = False
         self._mutex = threading.RLock()
-        self._busy = self._draining = False
+        self._busy = False
         self._queue = []
         if self.ticks is not None:
             self.ticks.forget()
@@ -453,7 +485,6 @@ class SeriesFile:
             try:
                 return self._extent()
             finally:
-                self._busy = False
                 self._drain()
 
     def _extent(self) -> tuple[int, int]:
@@ -567,4 +598,5 @@ def end_series(path: str) -> None:
         os.ftruncate(file, 0)
         _write(file, b"\0")
     finally:
+        _flock(file, _UN)  # closing alone leaves it to whoever was forked meanwhile
         os.close(file)
