@@ -117,7 +117,7 @@ class Child:
                 pause = min(pause * 2, 0.01)
         return self.status
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> Child:  # noqa: PYI034  Python 3.10 has no Self
         return self
 
     def __exit__(
@@ -162,7 +162,7 @@ def several(count: int, work: Callable[..., object], *args: Any) -> Iterator[lis
     children: list[Child] = []
     try:
         for number in range(count):
-            children.append(Child(work, number, *args))
+            children.append(Child(work, number, *args))  # noqa: PERF401  those that started are ended if one does not
         yield children
     finally:
         for child in children:

@@ -12,6 +12,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def each_step(
     for step in range(2_000):
         folder = place / str(step)
         shutil.copytree(template, folder, symlinks=True)
-        died = dying_at(step, lambda folder=folder: work(folder))
+        died = dying_at(step, partial(work, folder))
         yield folder
         shutil.rmtree(folder)
         if not died:
@@ -211,7 +212,7 @@ def test_death_in_the_middle_of_an_append_with_identity(place: Path, name: str, 
     for cut in cuts(added):
         folder = place / str(cut)
         shutil.copytree(template, folder)
-        assert dying_in_write(cut, name, lambda folder=folder: send(folder, "a", start, 8)) == (cut < len(added))
+        assert dying_in_write(cut, name, partial(send, folder, "a", start, 8)) == (cut < len(added))
         if first:
             send(folder, "a", 0, 8)
             assert send(folder, "a", 6, 9).count == 1
@@ -236,7 +237,7 @@ def test_death_in_the_middle_of_a_long_batch_with_identity(place: Path, name: st
         folder = place / str(cut)
         folder.mkdir()
         run(send, folder, "a", 0, 2)
-        dying_in_write(cut, name, lambda folder=folder: send(folder, "a", 2, 40))
+        dying_in_write(cut, name, partial(send, folder, "a", 2, 40))
         run(send, folder, "a", 2, 40)
         assert send(folder, "a", 30, 50).count == 10
         assert stored(folder, "a") == list(range(50))
@@ -301,8 +302,8 @@ def test_death_at_every_step_of_an_append_beside_others(place: Path) -> None:
                     send(again, None, n, n + 1, opened)
                 run(send, again, None, 3, 5)
                 if torn:
-                    assert dying_in_write(30, "data.jsonl", lambda again=again: send(again, None, 77, 78))
-                died = dying_at(step, lambda again=again, opened=opened: send(again, None, 5, 5 + count, opened))
+                    assert dying_in_write(30, "data.jsonl", partial(send, again, None, 77, 78))
+                died = dying_at(step, partial(send, again, None, 5, 5 + count, opened))
                 reader = store_of(again)
                 seen = reader[0].read(reader[1], 0, None)
                 assert [codec.loads(line)["data"]["n"] for line in seen.lines.split(b"\n")[:-1]] == list(
@@ -330,7 +331,7 @@ def test_somebody_has_the_series_open_while_others_die_in_a_batch(place: Path, w
                 send(folder, None, n, n + 1, opened)
             died = how(
                 step,
-                lambda folder=folder: send(folder, writer, 500, 503) if writer is None else send(folder, writer, 0, 3),
+                partial(send, folder, writer, *((500, 503) if writer is None else (0, 3))),
             )
             send(folder, None, 3, 4, opened)
             send(folder, None, 4, 5)

@@ -289,7 +289,12 @@ def test_a_fork_after_opening(place: Path, how: str) -> None:
             if how == "multiprocessing":
                 process = get_context("fork").Process(target=body)
                 process.start()
-                return lambda: process.join() or process.exitcode
+
+                def end() -> int | None:
+                    process.join()
+                    return process.exitcode
+
+                return end
             pid = os.fork()
             if pid == 0:
                 try:
@@ -434,7 +439,7 @@ def test_two_handles_in_one_process(place: Path) -> None:
     in_threads(8, lambda number: Writer(handles[number % 4], str(number)).some(100))
     for n, handle in enumerate(handles):
         at = Writer(handle, f"one {n}").batch(1)
-        assert all(len(metric) == at + 1 for metric in handles[:2])
+        assert all(len(metric) == at + 1 for metric in (first.metrics("loss"), second.metrics("loss")))
     first.run.complete()
     Writer(handles[1], "late").some(3)
     assert len(check_rows(rows(data_file(place)))) == 13
@@ -505,7 +510,7 @@ def test_a_signal_handler_that_appends_very_much(place: Path) -> None:
 
     def work(_child: Child) -> None:
         clock: Callable[[], float] = time.time
-        store = LocalStore(place, clock=lambda: clock())
+        store = LocalStore(place, clock=lambda: clock())  # noqa: PLW0108  `clock` is bound anew below
         series = SeriesKey(store.put_run(KEY, RunPatch()).id, METRICS, "loss")
 
         def append(n: int) -> None:
@@ -570,7 +575,7 @@ def test_a_log_handler_inside_appends(place: Path) -> None:
 
     def work(_child: Child) -> None:
         experiment = opened(place)
-        logger = logging.Logger("test")
+        logger = logging.Logger("test")  # noqa: LOG001  one that no other test shares
         logger.addHandler(LogHandler(experiment))
         said = count()
 
@@ -618,14 +623,18 @@ class Interrupted:
 
     def run(self, call: Callable[[], object], span: float) -> None:
         signal.signal(signal.SIGALRM, self._raise)
-        while self.left > 0:
-            try:
-                self.armed = True
-                signal.setitimer(signal.ITIMER_REAL, self.chance.uniform(1e-5, span))
-                while True:
-                    call()
-            except KeyboardInterrupt:
-                self.left -= 1
+        try:
+            while self.left > 0:
+                try:
+                    self.armed = True
+                    signal.setitimer(signal.ITIMER_REAL, self.chance.uniform(1e-5, span))
+                    while True:
+                        call()
+                except KeyboardInterrupt:
+                    self.left -= 1
+        finally:
+            self.armed = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _raise(self, _number: int, _frame: object) -> None:
         if self.armed:
@@ -672,7 +681,6 @@ def test_keyboard_interrupts_inside_appends(place: Path, how: str) -> None:
             store.append([Batch(SeriesKey(run_id, METRICS, name), (b'{"n": -1, "size": 1}',))])
         before = descriptors()
         Interrupted(300, 1).run(call, 0.0004)
-        signal.setitimer(signal.ITIMER_REAL, 0)
         # Between the system's call and Python's variable an interrupt can lose one. It must not be one that is locked.
         assert descriptors() - before <= 100
         began = time.monotonic()
@@ -740,7 +748,6 @@ def test_keyboard_interrupts_inside_everything_else(place: Path) -> None:
                 experiment.run.complete()
 
         Interrupted(250, 2).run(call, 0.003)
-        signal.setitimer(signal.ITIMER_REAL, 0)
         experiment.run.complete()
         assert record(place / "project" / "run")["status"] == "COMPLETED"
         experiment.run.start()

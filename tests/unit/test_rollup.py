@@ -6,6 +6,7 @@ import json
 import math
 from fractions import Fraction
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import pytest
@@ -275,7 +276,7 @@ def test_a_start_below_nought_is_refused():
 
 
 def test_max_points_may_be_numpys():
-    assert bucket_edges(0, 10, np.int32(5)).tolist() == [0, 2, 4, 6, 8, 10]
+    assert bucket_edges(0, 10, cast("int", np.int32(5))).tolist() == [0, 2, 4, 6, 8, 10]
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 0), (5, 5), (5, 3)])

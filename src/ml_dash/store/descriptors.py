@@ -43,8 +43,8 @@ class Descriptors:
         with _opening:
             if len(self._open) >= self.most:
                 self._make_room()
-            elif sum(len(one._open) for one in _all) >= self.most:
-                max(_all, key=lambda one: len(one._open))._make_room()
+            elif sum(len(one._open) for one in _all) >= self.most:  # noqa: SLF001  all stores of the process together
+                max(_all, key=lambda one: len(one._open))._make_room()  # noqa: SLF001
             fd = os.open(path, flags, 0o666)
             self._fds[id(holder)] = fd
             if id(holder) not in self._place:

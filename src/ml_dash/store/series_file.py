@@ -92,7 +92,9 @@ class SeriesFile:
 
     # ------------------------------------------------------------ append
 
-    def append(self, rows: Sequence[bytes], times: tuple[tuple[int, int], ...] = ()) -> int | None:
+    def append(  # noqa: PLR0912  the hot path: a call costs more than a branch
+        self, rows: Sequence[bytes], times: tuple[tuple[int, int], ...] = ()
+    ) -> int | None:
         """Store encoded rows at the end; the index of the first, or None for a call from inside another call
         of the same thread (a signal handler): its rows are stored by that outer call, after its own.
 
