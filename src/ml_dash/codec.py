@@ -194,6 +194,7 @@ def decode_page(page: Page) -> list[dict[str, Any]]:
     "timestamp", "level", "message"}`` and "metadata" where there is one. Raises `CorruptData` where a line is not what was written."""
     points = decode_lines(page)
     if page.kind != LOGS:
+        _check_indices(page, points)
         for ms, first, stop in segments(page):
             stamp = iso(ms)
             for point in points[first:stop]:
@@ -202,6 +203,23 @@ def decode_page(page: Page) -> list[dict[str, Any]]:
             for point in points:
                 point.setdefault("createdAt", None)
     return points
+
+
+def _check_indices(page: Page, points: list[dict[str, Any]]) -> None:
+    """A flipped digit is still JSON: each line must carry the index of its place, and a row. Raises `CorruptData`."""
+    try:
+        if [point["index"] for point in points] == list(range(page.start, page.start + page.count)):
+            _ = [point["data"] for point in points]
+            return
+    except KeyError:
+        pass
+    offset = 0
+    for expected, line in enumerate(page.lines.split(b"\n")[:-1], page.start):
+        point = _decode_any(line)
+        if point.get("index") != expected or not isinstance(point.get("data"), dict):
+            path, base = page.origin
+            raise CorruptData(path, base + offset, f"a line that is not the point of index {expected}")
+        offset += len(line) + 1
 
 
 def decode_lines(page: Page) -> list[dict[str, Any]]:

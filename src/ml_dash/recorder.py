@@ -12,6 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 from ml_dash import background, codec
@@ -98,11 +99,14 @@ class Recorder:
         if (
             not self._joined
         ):  # an interrupt may have come between joining and here, or before leaving: it is one attempt still
-            self._attempt, self._joined = new_id(), True
+            self._attempt, self._joined, self._pid = new_id(), True, os.getpid()
         self._protect = patch.write_protected
         described = _with(patch, kind=self.kind, join=self._attempt, write_protected=None)
-        self.run = store.put_run(self.key, described)
-        self._pid = os.getpid()
+        try:
+            self.run = store.put_run(self.key, described)
+        except Exception:
+            self._joined = False
+            raise
         self.is_open = self.writable = True
         self._append = store.append
         background.every(HEARTBEAT, self._beat)
@@ -126,11 +130,13 @@ class Recorder:
         self.is_open = True
 
     def close(self, status: Status) -> None:
-        """Flush, end the attempt with `status`, let the store go. Closed already: nothing.
+        """Flush, end the attempt with `status`, let the store go. Closed already: nothing, unless an interrupt had come before
+        the attempt was ended.
 
         In a process that was forked while the run was open, only this process's descriptors are let go: the run is its parent's.
         """
         if not self.is_open:
+            self._finish(status)
             return
         self.is_open = False
         if not self.writable:
@@ -152,6 +158,14 @@ class Recorder:
         finally:
             store.close()
 
+    def _finish(self, status: Status) -> None:
+        """Where an interrupt came in the middle of opening or closing, the attempt may be there still."""
+        if self._joined and self._store is not None and os.getpid() == self._pid:
+            with suppress(NotFound, InvalidInput):
+                self._leave(self._store, self._store.get_run(self.key), status)
+            self._joined = False
+            self._store.close()
+
     def _leave(self, store: Store, run: Run, status: Status) -> None:
         patch = RunPatch(leave=self._attempt, status=status, write_protected=self._protect)
         try:
@@ -163,7 +177,7 @@ class Recorder:
 
     def _exit(self) -> None:
         """The interpreter ends with the run open: FAILED if an exception ended the script, else COMPLETED."""
-        if self.writable and os.getpid() == self._pid:
+        if (self.writable or self._joined) and os.getpid() == self._pid:
             self.close("FAILED" if getattr(sys, "last_value", None) is not None else "COMPLETED")
 
     def _beat(self) -> None:

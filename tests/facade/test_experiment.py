@@ -245,7 +245,7 @@ def test_the_decorator_takes_coroutines_methods_and_partials(tmp_path: Path) -> 
     def both(lr: float, experiment: Experiment) -> tuple[float, bool]:
         return lr, experiment.is_open
 
-    assert asyncio.run(train(0.5)) == (0.5, True)
+    assert asyncio.run(train(0.5)) == asyncio.run(train(0.5, experiment=None)) == (0.5, True)
     assert asyncio.run(without(0.5)) == 0.5
     assert Trainer().fit()
     assert decorate(functools.partial(both, 0.25))() == (0.25, True)

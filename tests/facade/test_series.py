@@ -545,7 +545,11 @@ def test_stats_tell_all_of_a_series(door: Door) -> None:
 
 def test_stats_of_a_series_without_points_is_an_error_of_two_kinds(door: Door) -> None:
     """As published: a FileNotFoundError; also where something was said of it."""
-    for series in (door.series("none"), door.series("said", description="d")):
+    made = Path(door.run.path, door.folder, "made")
+    made.mkdir(parents=True)
+    (made / "metadata.json").write_text('{"name": "made", "totalDataPoints": 5}')
+    assert door.series("made").list_all()[0]["totalDataPoints"] == 0, "what the record counts is not believed"
+    for series in (door.series("none"), door.series("said", description="d"), door.series("made")):
         with pytest.raises(FileNotFoundError, match=f"{door.noun} '{series.name}' has no points yet") as caught:
             series.stats()
         assert isinstance(caught.value, SeriesNotFound)

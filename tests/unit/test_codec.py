@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from typing import Any
 
 import msgspec
@@ -64,7 +65,7 @@ TRAPS = [
     "a,b:c\\d",
     "createdAt",
 ]
-texts = st.sampled_from(TRAPS) | st.text(max_size=8)
+texts = st.sampled_from(TRAPS[:3]) | st.sampled_from(TRAPS) | st.text(max_size=8)
 scalars = st.one_of(
     st.none(),
     st.booleans(),
@@ -172,6 +173,11 @@ def test_what_is_not_finite_is_spelled_as_text() -> None:
 
 
 @given(rows)
+@example({"a": "NaN"})
+@example({"a": "x", "b": "-Infinity", "c": 1})
+@example({"a": "null"})
+@example({"a": "x", "b": math.nan})
+@example({"NaN": 1})
 def test_every_way_of_encoding_writes_the_same(row: dict[str, Any]) -> None:
     """The fast way for plain numbers, the one for texts, and the thorough one."""
     expected = codec._thorough(row)
@@ -181,6 +187,11 @@ def test_every_way_of_encoding_writes_the_same(row: dict[str, Any]) -> None:
 
 
 @given(batches)
+@example([{"a": "NaN"}, {"a": "x"}])
+@example([{"a": 1}, {"a": math.inf}])
+@example([{"a": "}, {"}, {"}, {": "x"}])
+@example([{}, {"a": None}, {}])
+@example([{"NaN": 1}, {"null": 2}])
 def test_a_batch_is_its_rows(batch: list[dict[str, Any]]) -> None:
     """One by one or as one array that is cut: the same bytes; also from a generator, and with one odd row among plain ones."""
     expected = [encode_row(row) for row in batch]
@@ -196,6 +207,11 @@ def test_batches_are_cut_where_their_rows_meet(left: list[dict[str, Any]], right
 
 
 @given(batches, st.lists(texts, max_size=3, unique=True), kinds)
+@example([{"a": "NaN"}, {"a": math.nan}], ["a"], METRICS)
+@example([{"a": "-Infinity", "b": 1}, {"a": -math.inf, "b": math.inf}], ["a", "b"], METRICS)
+@example([{"a": "x", "b": "NaN"}, {"a": math.nan}], ["a"], METRICS)
+@example([{"a": ["NaN", math.nan]}, {"a": {"NaN": math.inf}}], ["a"], TRACKS)
+@example([{'a"b': 1, "a": "NaN"}], ['a"b', "a"], METRICS)
 def test_fields_are_what_the_rows_hold(batch: list[dict[str, Any]], fields: list[str], kind: str) -> None:
     """Whatever they are called, and whatever else is in the rows."""
     got = field_values(page([encode_row(row) for row in batch], kind), fields)
@@ -243,10 +259,11 @@ def test_values_with_an_addition_of_their_own_do_not_meet_it() -> None:
     for error in (RuntimeError("The size of tensor a must match"), ArithmeticError(), LookupError(), RecursionError()):
         assert encode_row({"a": Tensor(error)}) == b'{"a": 0.5}'
     assert encode_row({"a": np.zeros(2), "b": np.zeros(3)}) == b'{"a": [0.0, 0.0], "b": [0.0, 0.0, 0.0]}'
-    assert encode_row({"a": np.uint8(200), "b": np.uint8(100)}) == b'{"a": 200, "b": 100}', (
-        "without a warning of overflow"
-    )
-    assert encode_row({"a": np.int8(-100), "b": np.int8(-100)}) == b'{"a": -100, "b": -100}'
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert encode_row({"a": np.uint8(200), "b": np.uint8(100)}) == b'{"a": 200, "b": 100}'
+        assert encode_row({"a": np.int8(-100), "b": np.int8(-100)}) == b'{"a": -100, "b": -100}'
+    assert caught == [], "no warning of overflow"
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -458,6 +475,17 @@ def test_a_damaged_line_is_named_by_its_place(bad: bytes, special: bytes) -> Non
             decode(damaged)
         assert (caught.value.path, caught.value.offset) == ("the/file", 100 + len(good))
         assert "doctor" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "bad", [b'{"index": 7, "data": {"a": 1}}', b'{"index": 0, "data": {}}', b'{"index": 1}', b'{"data": {}}', b"{}"]
+)
+def test_a_line_that_is_not_the_point_of_its_place_is_damage(bad: bytes) -> None:
+    """A flipped digit is still JSON; the line is named by its place, and no point is given under another's index."""
+    good = render(METRICS, 10, [b'{"a": "NaN"}'])
+    with pytest.raises(CorruptData, match="not the point of index 11") as caught:
+        decode_page(Page(METRICS, 10, 2, 12, good + bad + b"\n", (), ("the/file", 100)))
+    assert (caught.value.path, caught.value.offset) == ("the/file", 100 + len(good))
 
 
 @pytest.mark.parametrize("text", [b"", b"[1]", b"1", b'"x"', b"{", b'{"a": }', b"null"])

@@ -433,6 +433,7 @@ def test_what_gives_itself_for_ever_is_refused() -> None:
 
 def test_a_mapping_has_10000_fields_at_most() -> None:
     assert len(decode_row(encode_row({str(i): i for i in range(MAX_FIELDS)}))) == 10_000
+    assert len(stored({str(i): i for i in range(MAX_FIELDS)})) == 10_000
     many = {str(i): i for i in range(MAX_FIELDS + 1)}
     with pytest.raises(InvalidInput, match="the row has 10001 fields; at most 10000"):
         encode_row(many)

@@ -33,35 +33,41 @@ class Descriptors:
         if soft == resource.RLIM_INFINITY:
             soft = 4 * MOST
         self.most = most if most is not None else max(4, min(soft // 4, MOST))
-        self._open: list[Holder] = []
-        self._place: dict[int, int] = {}
-        self._fds: dict[int, int] = {}
+        self._held: dict[int, tuple[Holder, int]] = {}
+        self._index()
         _all.add(self)
+
+    def _index(self) -> None:
+        """From `_held`, which each call changes in one step: `_open` is to choose from, `_place` where in it each one is."""
+        self._open = [holder for holder, _ in self._held.values()]
+        self._place = {id(holder): at for at, holder in enumerate(self._open)}
 
     def open(self, holder: Holder, path: str, flags: int) -> int:
         """A descriptor of `path` for `holder`, counted until `close`. Raises `OSError`."""
         with _opening:
-            if len(self._open) >= self.most:
+            if id(holder) in self._held:  # an interrupt kept its number from the holder
+                self.close(holder, self._held[id(holder)][1])
+            if len(self._held) >= self.most:
                 self._make_room()
-            elif sum(len(one._open) for one in _all) >= self.most:  # noqa: SLF001  all stores of the process together
-                max(_all, key=lambda one: len(one._open))._make_room()  # noqa: SLF001
+            elif sum(len(one._held) for one in _all) >= self.most:  # noqa: SLF001  all stores of the process together
+                max(_all, key=lambda one: len(one._held))._make_room()  # noqa: SLF001
             fd = os.open(path, flags, 0o666)
-            self._fds[id(holder)] = fd
-            if id(holder) not in self._place:
-                self._place[id(holder)] = len(self._open)
-                self._open.append(holder)
+            self._held[id(holder)] = (holder, fd)
+            self._place[id(holder)] = len(self._open)
+            self._open.append(holder)
             return fd
 
     def close(self, holder: Holder, fd: int) -> None:
         """Close `holder`'s descriptor."""
         with _opening:
+            self._held.pop(id(holder), None)
             self._remove(holder)
             os.close(fd)
 
     def _remove(self, holder: Holder) -> None:
-        self._fds.pop(id(holder), None)
-        at = self._place.pop(id(holder), None)
-        if at is None:
+        at = self._place.pop(id(holder), -1)
+        if not 0 <= at < len(self._open) or self._open[at] is not holder or len(self._open) != len(self._held) + 1:
+            self._index()  # an interrupt had come between two steps
             return
         last = self._open.pop()
         if last is not holder:
@@ -70,17 +76,18 @@ class Descriptors:
 
     def _make_room(self) -> None:
         """One that is busy in another thread is passed over; if all are, the limit is exceeded by one for now."""
-        for _ in range(8):
+        if len(self._open) != len(self._held):
+            self._index()
+        for _ in range(8 if self._open else 0):
             if self._open[int(_random() * len(self._open))].give_up_descriptor():
                 return
 
     def forget(self) -> None:
         """In a forked child: every descriptor here is the parent's."""
-        holders, self._open, self._place = self._open, [], {}
-        fds, self._fds = self._fds, {}
-        for fd in fds.values():
+        held, self._held = self._held, {}
+        self._index()
+        for holder, fd in held.values():
             os.close(fd)
-        for holder in holders:
             holder.forget()
 
 

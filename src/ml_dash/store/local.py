@@ -248,7 +248,6 @@ class LocalStore:
             inside(self.root, folder.path, "run")
             bury(folder.path, grave)
             self._folders.drop(run)
-            self._folders.bury_empty(os.path.dirname(folder.path), grave)
         empty(grave)
 
     # ------------------------------------------------------------ rows
@@ -390,4 +389,3 @@ def empty(grave: str) -> None:
                 with suppress(OSError):
                     end_series(os.path.join(place, DATA))
             shutil.rmtree(buried, ignore_errors=True)
-        os.rmdir(grave)

@@ -16,8 +16,6 @@ from ml_dash.store.patch import new_id
 from ml_dash.store.run_folder import RECORDS, RunFolder, Siblings, find_segment, make_segment, read_record
 
 CACHE = ".cache"
-_TRIES = 100
-"""How often what another process took away from under us is made again."""
 
 
 class RunFolders:
@@ -32,14 +30,6 @@ class RunFolders:
 
     def make(self, key: RunKey) -> RunFolder:
         """The folder of the run `key`, made if need be. Raises `InvalidInput` where a link leads out of the root, `OSError`."""
-        for _ in range(_TRIES):
-            with suppress(
-                FileNotFoundError
-            ):  # the project was empty, and another process buried it in the middle of this
-                return self._make(key)
-        return self._make(key)
-
-    def _make(self, key: RunKey) -> RunFolder:
         place = self.root
         for part in (key.project, key.name):
             segment = encode_segment(part)
@@ -93,13 +83,6 @@ class RunFolders:
         """The error for an id that no run has."""
         return NotFound(f"there is no run with the id {run!r} in {self.root}; it may have been deleted.")
 
-    def bury_empty(self, project: str, grave: str) -> None:
-        """Move the folder of a project without runs into the folder `grave`. Under the lock that a new run takes, so that
-        none is buried with it."""
-        with suppress(OSError), locks.locked_file(os.path.join(project, ".lock"), self._patience):
-            if os.listdir(project) == [".lock"]:
-                bury(project, grave)
-
     def paths(self, project: str | None) -> list[tuple[str, str, str]]:
         """(project, name, folder) of every run, or of those of one project; links are left out."""
         paths = []
@@ -111,17 +94,10 @@ class RunFolders:
 
 
 def bury(folder: str, grave: str) -> None:
-    """Move `folder` into the folder `grave`, which somebody else may be removing because it is empty."""
-    for _ in range(_TRIES):
-        os.makedirs(grave, exist_ok=True)
-        try:
-            os.rename(folder, os.path.join(grave, new_id()))
-        except FileNotFoundError:
-            if not os.path.isdir(folder):
-                raise
-        else:
-            return
-    raise OSError(f"{folder}: could not be moved to {grave}, which is removed all the time.")
+    """Move `folder` into the folder `grave`, so that no half of it is ever listed. Its project's folder stays, empty or not:
+    another process may be making a run in it."""
+    os.makedirs(grave, exist_ok=True)
+    os.rename(folder, os.path.join(grave, new_id()))
 
 
 def is_same(run: str, stored: str | None) -> bool:

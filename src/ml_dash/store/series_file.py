@@ -92,7 +92,7 @@ class SeriesFile:
 
     # ------------------------------------------------------------ append
 
-    def append(  # noqa: PLR0912  the hot path: a call costs more than a branch
+    def append(  # noqa: PLR0912, PLR0915  the hot path: a call costs more than a branch
         self, rows: Sequence[bytes], times: tuple[tuple[int, int], ...] = ()
     ) -> int | None:
         """Store encoded rows at the end; the index of the first, or None for a call from inside another call
@@ -146,7 +146,10 @@ class SeriesFile:
                 if not self._queue:
                     self._busy = False
                 else:
-                    self._drain()
+                    try:
+                        self._drain()
+                    finally:
+                        self._busy = False
             return first
 
     def _settle(self, fd: int) -> None:
@@ -184,9 +187,9 @@ class SeriesFile:
             self._write_rest(fd, data, self._begin(fd, data))
         else:
             self._put_announced(fd, rows, data, batch)
-        self._end += len(data)
-        self.count += len(rows)
-        return self.count - len(rows)
+        first, end, count = self.count, self._end + len(data), self.count + len(rows)
+        self._end, self.count = end, count  # with no call between them, in which an interrupt could come
+        return first
 
     def _begin(self, fd: int, data: bytes) -> int:
         """Write, at the end that is known; how many bytes."""
@@ -245,7 +248,13 @@ class SeriesFile:
                     if self._locking:
                         _flock(fd, _UN)
             finally:
-                self._drain()
+                if not self._queue:
+                    self._busy = False
+                else:
+                    try:
+                        self._drain()
+                    finally:
+                        self._busy = False
 
     def append_marked(self, batch: Batch, writers: WritersFile) -> Appended:
         """`append` for a series whose batches carry an identity. Raises `Conflict`, and `OSError` if nothing was stored."""
@@ -264,7 +273,13 @@ class SeriesFile:
                     if self._locking:
                         _flock(fd, _UN)
             finally:
-                self._drain()
+                if not self._queue:
+                    self._busy = False
+                else:
+                    try:
+                        self._drain()
+                    finally:
+                        self._busy = False
 
     def _append_new(self, fd: int, batch: Batch, writers: WritersFile) -> Appended:
         count, first = len(batch.rows), self.count
@@ -294,15 +309,11 @@ class SeriesFile:
     def _drain(self) -> None:
         """Store what came from inside, in its order, and be busy no more. Signals are looked at in calls only, so that nothing
         can come between a last look at the queue and that."""
-        try:
-            while True:
-                if not self._queue:
-                    self._busy = False
-                    return
-                self._append_queued(self._queue.pop(0))
-        except BaseException:
-            self._busy = False
-            raise
+        while True:
+            if not self._queue:
+                self._busy = False
+                return
+            self._append_queued(self._queue.pop(0))
 
     def _append_queued(self, rows: Sequence[bytes]) -> None:
         fd = self._ready()
@@ -413,12 +424,12 @@ class SeriesFile:
             if known:
                 raise self._deleted() from None
             raise
-        self._fd = fd
         at = os.fstat(fd)
         if (at.st_dev, at.st_ino) != self._inode:
             self._inode = (at.st_dev, at.st_ino)
             self._end = -1
             self._calm = False
+        self._fd = fd
         return fd
 
     def _drop(self) -> None:
@@ -487,7 +498,13 @@ class SeriesFile:
             try:
                 return self._extent()
             finally:
-                self._drain()
+                if not self._queue:
+                    self._busy = False
+                else:
+                    try:
+                        self._drain()
+                    finally:
+                        self._busy = False
 
     def _extent(self) -> tuple[int, int]:
         fd = self._reader()
