@@ -164,6 +164,8 @@ def capitals_encoded(segment: str) -> str:
         head = _ESCAPES.match(segment)
         at = head.end() if head else 0
         encoded = segment[:at] + _escaped(segment[at : at + 1]) + segment[at + 1 :]
+    if _is_ours(encoded):
+        encoded = encoded.replace(".", "%2E")
     return encoded if len(encoded) <= MAX_SEGMENT_BYTES else _hashed(_unescaped(segment) or segment)
 
 

@@ -43,6 +43,9 @@ HEARTBEAT = 10.0
 PAGE = 100_000
 """Points that a long read takes at a time."""
 
+_open: set[Recorder] = set()
+"""The runs that are open for writing: each beats, and is ended at exit, also where its user has let go of it."""
+
 OnError = Literal["raise", "warn"]
 
 
@@ -108,6 +111,7 @@ class Recorder:
             self._joined = False
             raise
         self.is_open = self.writable = True
+        _open.add(self)
         self._append = store.append
         background.every(HEARTBEAT, self._beat)
         if not self._at_exit:
@@ -142,6 +146,7 @@ class Recorder:
         if not self.writable:
             return
         self.writable = False
+        _open.discard(self)
         self._append = self._refuse
         background.stop(self._beat)
         store, run = self._store_and_run()
@@ -176,9 +181,11 @@ class Recorder:
         self._joined = False
 
     def _exit(self) -> None:
-        """The interpreter ends with the run open: FAILED if an exception ended the script, else COMPLETED."""
+        """The interpreter ends with the run open: FAILED if an exception ended the script, else COMPLETED. Nobody tells the
+        number of an exit; and at a prompt (`sys.ps1`) an exception is no end."""
         if (self.writable or self._joined) and os.getpid() == self._pid:
-            self.close("FAILED" if getattr(sys, "last_value", None) is not None else "COMPLETED")
+            failed = getattr(sys, "last_value", None) is not None and not hasattr(sys, "ps1")
+            self.close("FAILED" if failed else "COMPLETED")
 
     def _beat(self) -> None:
         if self.writable and self.run is not None and os.getpid() == self._pid and self._store is not None:

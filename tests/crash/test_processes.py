@@ -626,10 +626,11 @@ class Interrupted:
                 try:
                     self.armed = True
                     signal.setitimer(signal.ITIMER_REAL, self.chance.uniform(1e-5, span))
-                    while True:
+                    while self.armed:  # one that came in a finalizer is swallowed there
                         call()
                 except KeyboardInterrupt:
-                    self.left -= 1
+                    pass
+                self.left -= 1
         finally:
             self.armed = False
             signal.setitimer(signal.ITIMER_REAL, 0)

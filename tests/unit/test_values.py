@@ -268,7 +268,7 @@ def test_numpy_durations_are_seconds_whatever_their_unit(unit: Any, seconds: flo
     lasted = np.timedelta64(5, unit)
     assert same(stored(lasted), seconds)
     assert same(stored(np.asarray(lasted)), seconds)
-    assert same(stored(np.asarray([lasted, np.timedelta64("NaT")])), [seconds, math.nan])
+    assert same(stored(np.asarray([lasted, np.timedelta64("NaT", unit)])), [seconds, math.nan])
 
 
 def test_arrays_are_nested_lists_up_to_a_size() -> None:
