@@ -110,9 +110,9 @@ class Recorder:
         except Exception:
             self._joined = False
             raise
-        self.is_open = self.writable = True
         _open.add(self)
         self._append = store.append
+        self.is_open = self.writable = True  # after what it promises: an interrupt may come between any two lines
         background.every(HEARTBEAT, self._beat)
         if not self._at_exit:
             self._at_exit = True

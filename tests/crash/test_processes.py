@@ -626,14 +626,18 @@ class Interrupted:
                 try:
                     self.armed = True
                     signal.setitimer(signal.ITIMER_REAL, self.chance.uniform(1e-5, span))
-                    while self.armed:  # one that came in a finalizer is swallowed there
-                        call()
+                    self._until_it_came(call)
                 except KeyboardInterrupt:
                     pass
                 self.left -= 1
         finally:
             self.armed = False
             signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _until_it_came(self, call: Callable[[], object]) -> None:
+        # Not inside the `try`: the end of a loop's round is outside of it in Python 3.13.
+        while self.armed:  # one that came in a finalizer is swallowed there
+            call()
 
     def _raise(self, _number: int, _frame: object) -> None:
         if self.armed:
