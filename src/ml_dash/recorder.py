@@ -112,11 +112,11 @@ class Recorder:
             raise
         _open.add(self)
         self._append = store.append
-        self.is_open = self.writable = True  # after what it promises: an interrupt may come between any two lines
         background.every(HEARTBEAT, self._beat)
         if not self._at_exit:
-            self._at_exit = True
             background.at_exit(self._exit)
+            self._at_exit = True
+        self.is_open = self.writable = True  # after what it promises: an interrupt may come between any two lines
 
     def _check_protection(self, store: Store) -> None:
         try:

@@ -37,9 +37,9 @@ class Tail(NamedTuple):
 
 
 def last_line(fd: int, size: int, kind: str, path: str) -> Tail:
-    """The last whole line below `size` that carries the index after its predecessor's: a process that died between writing
-    a line to a place that was not its own and taking it back (`SeriesFile._misplaced`) leaves one that does not. Half a batch
-    at the end is not looked at (`batch_intent`).
+    """The last whole line below `size` that carries the index after its predecessor's: a writer without locks that died
+    between writing a line to a place that was not its own and taking it back leaves one that does not. Half a batch at the
+    end is not looked at (`batch_intent`).
     Raises `CorruptData` where the last lines carry no index."""
     size = whole_size(path, size)
     lines = _last_lines(fd, size, 2)

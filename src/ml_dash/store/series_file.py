@@ -86,9 +86,8 @@ class SeriesFile:
         self._busy = False
         self._queue: list[Sequence[bytes]] = []
         self._tick_from = self._tick_due = 0.0
-        self._calm = False
-        """Whether the last append found the end where this process had left it. Then the next one writes first and looks
-        where its line landed: one look for two, as long as nobody else appends."""
+        self._framed = kind != LOGS
+        """Whether a row stands in its line as it is."""
 
     # ------------------------------------------------------------ append
 
@@ -117,19 +116,17 @@ class SeriesFile:
                             _flock(fd, _EX)
                         except BlockingIOError:
                             locks.wait(fd, fcntl.LOCK_EX, self.path, self._patience)
-                    if self._calm and len(rows) == 1:
+                    if len(rows) == 1 and _lseek(fd, 0, _END) == self._end and self._framed:
                         first = self.count
                         data = _LINE % (first, rows[0])
                         try:
                             written = _write(fd, data)
                         except OSError as e:
                             raise self._not_stored(e) from e
-                        end = self._end + len(data)
-                        if _lseek(fd, 0, _CUR) == end:
-                            self._end = end
-                            self.count = first + 1
-                        else:
-                            first = self._misplaced(fd, rows, data, written)
+                        if written != len(data):
+                            written = self._write_rest(fd, data, written)
+                        self._end += written
+                        self.count = first + 1
                     else:
                         first = self._put(fd, rows)
                 except BaseException as e:
@@ -155,7 +152,6 @@ class SeriesFile:
     def _settle(self, fd: int) -> None:
         """An interrupt came somewhere in an append. If it came right behind a write, nothing of that is to stay that does
         not belong there; without locks, it was no other writer's."""
-        self._calm = False
         if not self._locking:
             self._end = -1
         with suppress(OSError):
@@ -164,23 +160,10 @@ class SeriesFile:
             if _lseek(fd, 0, _END) != self._end:
                 self._look_again(fd)
 
-    def _misplaced(self, fd: int, rows: Sequence[bytes], data: bytes, written: int) -> int:
-        """The line did not land at the end that was remembered: another process appended since, or not all of it fitted.
-        Still under the lock, so nobody has seen it."""
-        start = _lseek(fd, 0, _CUR) - written
-        if start != self._end:
-            os.ftruncate(fd, start)
-            return self._put(fd, rows)
-        self._write_rest(fd, data, written)
-        self._end += len(data)
-        self.count += 1
-        return self.count - 1
-
     def _put(self, fd: int, rows: Sequence[bytes], batch: Batch | None = None) -> int:
         """Look at the end, then write; the first index. `batch` is what the rows are of where it has an identity.
         The caller holds the lock."""
-        self._calm = _lseek(fd, 0, _END) == self._end and self.kind != LOGS
-        if not self._calm:
+        if _lseek(fd, 0, _END) != self._end:
             self._look_again(fd)
         data = codec.render(self.kind, self.count, rows)
         if len(rows) == 1 and batch is None:
@@ -326,8 +309,8 @@ class SeriesFile:
         self.dirty = True
         self._tick(first, self._clock(), ())
 
-    def _write_rest(self, fd: int, data: bytes, written: int) -> None:
-        """Go on after a short write; if the rest cannot be written, take back all of it."""
+    def _write_rest(self, fd: int, data: bytes, written: int) -> int:
+        """Go on after a short write; if the rest cannot be written, take back all of it. How many bytes in all."""
         try:
             while written < len(data):
                 more = _write(fd, memoryview(data)[written:])
@@ -337,6 +320,7 @@ class SeriesFile:
         except OSError as e:
             self._take_back(fd)
             raise self._not_stored(e) from e
+        return written
 
     def _not_stored(self, error: OSError) -> OSError:
         """The system's error with the file's name in it."""
@@ -358,11 +342,25 @@ class SeriesFile:
                 f"{self.path}: the file changed while it was open with locking=False, which is for one writer. "
                 "Open the run with locking on."
             )
+        self._check_order(fd, size)
         tail = last_line(fd, size, self.kind, self.path)
         if tail.end < size:
             keep_torn(fd, tail.end, size, self.path)
         self._withdraw(fd, tail.end, tail.points)
         self._end, self.count = tail.end, tail.points
+
+    def _check_order(self, fd: int, size: int) -> None:
+        """A writer without locks may have come between this process's look at the end and its write. What it remembers as the
+        end is then the beginning of its own last line, whose index is not the next one."""
+        if 0 < self._end < size:
+            head = os.pread(fd, 64, self._end - 1)
+            index = codec.index_of(self.kind, head[1:]) if head[:1] == b"\n" else None
+            if index is not None and index != self.count:
+                self._end = -1
+                raise OSError(
+                    f"{self.path}: another program wrote to this file without taking its lock. "
+                    "Stop that program, then run `ml-dash doctor` on the run's folder."
+                )
 
     # ------------------------------------------------------------ clock
 
@@ -428,7 +426,6 @@ class SeriesFile:
         if (at.st_dev, at.st_ino) != self._inode:
             self._inode = (at.st_dev, at.st_ino)
             self._end = -1
-            self._calm = False
         self._fd = fd
         return fd
 
@@ -455,7 +452,6 @@ class SeriesFile:
         """In a forked child: the descriptor was the parent's and is closed; all else is read from the file again."""
         self._fd = -1
         self._end = -1
-        self._calm = False
         self._mutex = threading.RLock()
         self._busy = False
         self._queue = []
