@@ -1,5 +1,5 @@
-"""The one background thread of a process: heartbeats, clock ticks, fsync, uploads. Nothing here is needed for an append,
-and nothing here knows what it runs.
+"""The background threads of a process: one for heartbeats, clock ticks and fsync, and where a run is remote one for what waits
+for the network. Nothing here is needed for an append, and nothing here knows what it runs.
 
 A job is a callable that says when it failed by raising; it is tried again at its next turn, and warned of once.
 """
@@ -16,10 +16,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-_jobs: list[_Job] = []
-_wake = threading.Condition()
-_thread: threading.Thread | None = None
-
 
 class _Job:
     def __init__(self, seconds: float, call: weakref.WeakMethod[Callable[[], Any]]) -> None:
@@ -29,44 +25,75 @@ class _Job:
         self.warned = False
 
 
-def every(seconds: float, method: Callable[[], Any]) -> None:
-    """Call the bound `method` every `seconds` until its object is gone or `stop(method)`."""
-    with _wake:
-        _jobs.append(_Job(seconds, weakref.WeakMethod(method)))
-        _start()
-        _wake.notify()
+class _Lane:
+    """One thread and its jobs. What waits for a network has a lane of its own: nothing that waits for a disk waits for it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.jobs: list[_Job] = []
+        self.wake = threading.Condition()
+        self.thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """The caller holds `wake`."""
+        if self.thread is None or not self.thread.is_alive():
+            self.thread = threading.Thread(target=self.run, name=self.name, daemon=True)
+            with suppress(RuntimeError):  # the interpreter is ending, or has no more threads to give
+                self.thread.start()
+
+    def run(self) -> None:
+        while True:
+            with self.wake:
+                now = time.monotonic()
+                self.jobs[:] = [job for job in self.jobs if job.call() is not None]
+                if not self.jobs:
+                    self.wake.wait()
+                    continue
+                job = min(self.jobs, key=lambda j: j.due)
+                if job.due > now:
+                    self.wake.wait(job.due - now)
+                    continue
+                job.due = now + job.seconds
+            _do(job)
+
+    def forget(self) -> None:
+        """In a forked child: the thread is the parent's, and so are the jobs, but for those that are asked for again."""
+        self.jobs.clear()
+        self.wake = threading.Condition()
+        self.thread = None
+
+
+_LOCAL = _Lane("ml-dash")
+_NETWORK = _Lane("ml-dash-upload")
+_LANES = (_LOCAL, _NETWORK)
+
+
+def every(seconds: float, method: Callable[[], Any], *, network: bool = False) -> None:
+    """Call the bound `method` every `seconds` until its object is gone or `stop(method)`; on the thread for what waits for a
+    `network` if it does."""
+    lane = _NETWORK if network else _LOCAL
+    with lane.wake:
+        lane.jobs.append(_Job(seconds, weakref.WeakMethod(method)))
+        lane.start()
+        lane.wake.notify()
+
+
+def soon(method: Callable[[], Any], seconds: float = 0.0) -> None:
+    """Have a job's next turn come in `seconds`, if that is earlier than its turn."""
+    for lane in _LANES:
+        with lane.wake:
+            due = time.monotonic() + seconds
+            for job in lane.jobs:
+                if job.call() == method and due < job.due:
+                    job.due = due
+                    lane.wake.notify()
 
 
 def stop(method: Callable[[], Any]) -> None:
     """Do not call `method` again. A call that is under way goes on."""
-    with _wake:
-        _jobs[:] = [job for job in _jobs if job.call() not in (None, method)]
-
-
-def _start() -> None:
-    global _thread  # noqa: PLW0603  one thread a process
-    if _thread is None or not _thread.is_alive():
-        _thread = threading.Thread(target=_run, name="ml-dash", daemon=True)
-        with suppress(
-            RuntimeError
-        ):  # the interpreter is ending, or has no more threads to give: nothing needs this one
-            _thread.start()
-
-
-def _run() -> None:
-    while True:
-        with _wake:
-            now = time.monotonic()
-            _jobs[:] = [job for job in _jobs if job.call() is not None]
-            if not _jobs:
-                _wake.wait()
-                continue
-            job = min(_jobs, key=lambda j: j.due)
-            if job.due > now:
-                _wake.wait(job.due - now)
-                continue
-            job.due = now + job.seconds
-        _do(job)
+    for lane in _LANES:
+        with lane.wake:
+            lane.jobs[:] = [job for job in lane.jobs if job.call() not in (None, method)]
 
 
 def _do(job: _Job) -> None:
@@ -83,11 +110,8 @@ def _do(job: _Job) -> None:
 
 
 def _forked() -> None:
-    """The child has none of the parent's threads; its jobs are the parent's, but for those that are asked for again."""
-    global _thread, _wake  # noqa: PLW0603
-    _thread = None
-    _wake = threading.Condition()
-    _jobs.clear()
+    for lane in _LANES:
+        lane.forget()
     for again in _after_fork:
         call = again()
         if call is not None:

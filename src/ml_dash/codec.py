@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import msgspec
 
@@ -155,8 +155,68 @@ _FIRST_NUMBER = {
 }
 
 
+class Lines(Sequence[bytes]):
+    """Rows that are lines already: `data` holds `size` whole lines of ours, the first at index `first`. They are cut into
+    rows only where somebody asks for one; `render` at the same index gives `data` as it is."""
+
+    __slots__ = ("_rows", "data", "first", "kind", "size")
+
+    def __init__(self, kind: str, first: int, size: int, data: bytes) -> None:
+        self.kind = kind
+        self.first = first
+        self.size = size
+        self.data = data
+        self._rows: list[bytes] | None = None
+
+    def __len__(self) -> int:
+        return self.size
+
+    @overload
+    def __getitem__(self, at: int) -> bytes: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[bytes]: ...
+    def __getitem__(self, at: int | slice) -> bytes | Sequence[bytes]:
+        if isinstance(at, slice):
+            start, stop, step = at.indices(self.size)
+            if step == 1:
+                return self._part(start, max(stop, start))
+        return self.rows()[at]
+
+    def rows(self) -> list[bytes]:
+        """All rows, cut apart."""
+        if self._rows is None:
+            self._rows = [row_of(self.kind, line) for line in self.data.split(b"\n")[:-1]]
+        return self._rows
+
+    def _part(self, start: int, stop: int) -> Lines:
+        """Rows [start, stop), from whichever end is nearer."""
+        if start == 0 and stop == self.size:
+            return self
+        data, begin, end = self.data, 0, len(self.data)
+        if self.size - start < start:
+            begin = end - 1
+            for _ in range(self.size - start):
+                begin = data.rfind(b"\n", 0, begin)
+            begin += 1
+        else:
+            for _ in range(start):
+                begin = data.find(b"\n", begin) + 1
+        if stop - start < self.size - stop:
+            end = begin
+            for _ in range(stop - start):
+                end = data.find(b"\n", end) + 1
+        else:
+            for _ in range(self.size - stop):
+                end = data.rfind(b"\n", 0, end - 1) + 1
+        return Lines(self.kind, self.first + start, stop - start, data[begin:end])
+
+
 def render(kind: str, first: int, rows: Sequence[bytes]) -> bytes:
     """The lines of consecutive encoded rows, the first at index `first`."""
+    if isinstance(rows, Lines):
+        if rows.first == first and rows.kind == kind:
+            return rows.data
+        rows = rows.rows()
     numbers = range(first, first + len(rows))
     if kind != LOGS:
         return b"".join(map(_INDEX_LINE, zip(numbers, rows, strict=True)))

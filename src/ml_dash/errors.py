@@ -2,7 +2,8 @@
 
 MlDashError
 ├── InvalidInput (ValueError)          fix the call
-│   └── InvalidType (TypeError)        fix the value: its type cannot be stored
+│   ├── InvalidType (TypeError)        fix the value: its type cannot be stored
+│   └── InvalidRow                     leave out the row that ``batch`` and ``row`` tell, or fix it
 ├── NotFound (LookupError)             there is no such run, series or file
 │   ├── SeriesNotFound (FileNotFoundError)
 │   └── FileMissing (FileNotFoundError)
@@ -29,6 +30,15 @@ class InvalidInput(MlDashError, ValueError):
 
 class InvalidType(InvalidInput, TypeError):
     """A value's type cannot be stored; the text names the series, the field and the type."""
+
+
+class InvalidRow(InvalidInput):
+    """A row of an append cannot be stored, for good; ``batch`` and ``row`` are its positions in the call. Nothing was stored."""
+
+    def __init__(self, message: str, batch: int = 0, row: int = 0) -> None:
+        super().__init__(message)
+        self.batch = batch
+        self.row = row
 
 
 class NotFound(MlDashError, LookupError):

@@ -138,6 +138,8 @@ class Run(msgspec.Struct):
     updated_at: str = ""
     write_protected: bool = False
     attempts: list[Attempt] = msgspec.field(default_factory=list)
+    marks: dict[str, int] = msgspec.field(default_factory=dict)
+    """How far each writer's patches have reached: its id → the seq behind the last one that was applied."""
     heartbeat_at: float | None = None
     series: list[SeriesInfo] | None = None
 
@@ -164,6 +166,11 @@ class RunPatch(msgspec.Struct, frozen=True):
     `params` merge a key at a time, last write wins. `join` starts an attempt with that id and makes the
     run RUNNING; `leave` ends it with `status`. The run's own status changes when its last attempt leaves;
     FAILED wins over CANCELLED, CANCELLED over COMPLETED. `status` without `leave` sets it outright.
+
+    A patch that comes from elsewhere says from where: `host` and `pid` of the process that joins, leaves or beats, and
+    `at` (unix ms) when it happened; None is this process, now. `writer` and `seq` come together and make a retry harmless:
+    `seq` is how many of the writer's changes this patch and those before it hold, and a patch whose seq the run's mark has
+    reached changes nothing.
     """
 
     kind: RunKind | None = None
@@ -179,6 +186,11 @@ class RunPatch(msgspec.Struct, frozen=True):
     leave: str | None = None
     heartbeat: str | None = None
     write_protected: bool | None = None
+    host: str | None = None
+    pid: int | None = None
+    at: int | None = None
+    writer: str | None = None
+    seq: int | None = None
 
 
 class RunQuery(msgspec.Struct, frozen=True):

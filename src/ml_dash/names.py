@@ -48,6 +48,8 @@ _OUR_FILES = (
     "writers.jsonl",
     ".files_metadata.json",
     ".cache",
+    ".namespaces",
+    ".server",
     ".lock",
 )
 _OUR_SUFFIX = ".torn"

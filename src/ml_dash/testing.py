@@ -317,6 +317,45 @@ class RunContract(Harness):
         assert beat.heartbeat_at is not None
         assert beat.shown_status(beat.heartbeat_at) == "RUNNING"
 
+    def test_a_patch_that_comes_again_changes_nothing(self, store: Store, run: str, tmp_path: Path) -> None:
+        """A patch with (writer, seq) is applied once, also where somebody else changed the run in between, and also in a store
+        that was closed and opened."""
+        first = RunPatch(params={"a": 1}, tags=["x"], writer="w", seq=3)
+        assert store.update_run(run, first).marks == {"w": 3}
+        store.update_run(run, RunPatch(params={"a": 2}))
+        for again in (first, RunPatch(params={"a": 0}, writer="w", seq=2)):
+            assert store.update_run(run, again).params == {"a": 2}
+        assert store.put_run(self.key("run"), first).params == {"a": 2}
+        reopened = self.again(store, tmp_path)
+        assert reopened.update_run(run, first).params == {"a": 2}
+        after = reopened.update_run(run, RunPatch(params={"a": 4}, writer="w", seq=4))
+        assert (after.params, after.marks) == ({"a": 4}, {"w": 4})
+        assert reopened.update_run(run, RunPatch(params={"a": 5}, writer="v", seq=1)).marks == {"w": 4, "v": 1}
+        with pytest.raises(InvalidInput):
+            reopened.update_run(run, RunPatch(params={"a": 6}, writer="w"))
+        reopened.close()
+
+    def test_an_attempt_says_where_it_runs(self, store: Store, run: str) -> None:
+        """A patch from elsewhere names its host, process and time; the run keeps those, and its heartbeat is what came last."""
+        started = store.update_run(run, RunPatch(join="one", host="far", pid=7, at=1_600_000_000_000))
+        [attempt] = started.attempts
+        assert (attempt.host, attempt.pid, attempt.started_at) == ("far", 7, "2020-09-13T12:26:40.000Z")
+        assert store.update_run(run, RunPatch(heartbeat="one", host="far", pid=7)).status == "RUNNING"
+        ended = store.update_run(run, RunPatch(leave="one", status="FAILED", at=1_600_000_001_000))
+        assert (ended.attempts[0].ended_at, ended.status) == ("2020-09-13T12:26:41.000Z", "FAILED")
+
+    def test_namespaces_are_apart(self, store: Store, run: str) -> None:
+        """One project and name in two namespaces are two runs."""
+        there = store.put_run(RunKey("somebody-else", "project", "run"), RunPatch(params={"mine": 1}))
+        assert there.id != run
+        assert there.key.namespace == "somebody-else"
+        assert store.get_run(RunKey("somebody-else", "project", "run")).params == {"mine": 1}
+        assert store.get_run(self.key("run")).params == {}
+        assert store.get_run(there.id).key == there.key
+        assert [r.id for r in store.find_runs(RunQuery(namespace="somebody-else"))] == [there.id]
+        assert [r.id for r in store.find_runs(RunQuery(namespace=self.namespace))] == [run]
+        assert {r.id for r in store.find_runs(RunQuery())} == {run, there.id}
+
     def test_unknown_runs_are_not_found(self, store: Store) -> None:
         """Every call on a run that does not exist raises `NotFound`, by id and by key."""
         with pytest.raises(NotFound):

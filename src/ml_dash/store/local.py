@@ -38,7 +38,7 @@ from ml_dash.store.atomic import inside
 from ml_dash.store.checks import check_key, check_series
 from ml_dash.store.listing import Listing, last_point, peek
 from ml_dash.store.marks import Mark, advance, trim
-from ml_dash.store.patch import apply_meta, apply_patch, new_id, new_run
+from ml_dash.store.patch import apply_meta, apply_patch, is_known, new_id, new_run
 from ml_dash.store.run_files import RunFiles
 from ml_dash.store.run_folder import (
     DATA,
@@ -150,10 +150,12 @@ class LocalStore:
 
     def _patched(self, folder: RunFolder, run: Run, patch: RunPatch, before: Run | None) -> Run:
         """Apply and write `patch`; the caller holds the lock."""
+        if is_known(run, patch):
+            return run
         lengths = self._lengths(folder) if patch.join is not None and before is not None else {}
         after = self._promised(folder, run, patch, lengths)
         if patch.join is not None:
-            folder.enter(patch.join)
+            folder.enter(patch.join, patch)
         if after.id != run.id or before is None or after != before:
             try:
                 folder.save(after, before)
@@ -183,8 +185,8 @@ class LocalStore:
         for meta in patch.series:
             check_series(SeriesKey(run, meta.kind, meta.name))
         folder = self._folder(run)
-        if patch.heartbeat is not None and patch == RunPatch(heartbeat=patch.heartbeat):
-            folder.beat(patch.heartbeat)
+        if patch.heartbeat is not None and patch == RunPatch(heartbeat=patch.heartbeat, host=patch.host, pid=patch.pid):
+            folder.beat(patch.heartbeat, patch)
             return self._loaded(run, folder)
         if folder.afterwards(lambda: self.update_run(run, patch)):
             # A signal handler in the middle of another change, which would write over this one.
@@ -219,16 +221,15 @@ class LocalStore:
     def find_runs(self, query: RunQuery) -> list[Run]:
         """See `Store.find_runs`. A folder whose record cannot be read is passed over with a warning."""
         found = []
-        if query.namespace in (None, ""):
-            if query.series:
-                self._series.write_ticks()
-            for project, name, path in self._folders.paths(query.project):
-                folder = RunFolder(path, RunKey("", project, name), self._clock)
-                run = self._listed(folder, query)
-                if run is not None:
-                    self._folders.seen(run.id, folder)
-                    found.append(run)
-            self._listing.save()
+        if query.series:
+            self._series.write_ticks()
+        for key, path in self._folders.paths(query.namespace, query.project):
+            folder = RunFolder(path, key, self._clock)
+            run = self._listed(folder, query)
+            if run is not None:
+                self._folders.seen(run.id, folder)
+                found.append(run)
+        self._listing.save()
         return sorted(found, key=lambda run: run.created_at, reverse=True)
 
     def _listed(self, folder: RunFolder, query: RunQuery) -> Run | None:

@@ -111,6 +111,8 @@ class MemoryStore:
     def _apply(self, run: _Run, patch: RunPatch) -> Run:
         for meta in patch.series:
             check_series(SeriesKey(run.record.id, meta.kind, meta.name))
+        if patches.is_known(run.record, patch):
+            return deepcopy(run.record)
         now = self._clock()
         shown = {key: len(series.rows) for key, series in run.series.items() if key[0] in (METRICS, TRACKS)}
         lengths = {f"{kind}/{name}": count for (kind, name), count in shown.items() if count}

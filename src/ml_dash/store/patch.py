@@ -52,26 +52,48 @@ def apply_patch(
 
     `now` is unix seconds. `alive(attempt)` tells whether an attempt that has not left still has a process. `lengths`
     ("kind/name" → rows), `host` and `pid` are noted in the attempt that the patch starts. `patch.series` is not the
-    run's and left to `apply_meta`. Raises `InvalidInput` for parameters that contradict each other and for a `leave`
-    that does not say how it ended.
+    run's and left to `apply_meta`; nor does this look whether the patch `is_known`. Raises `InvalidInput` for parameters that
+    contradict each other and for a `leave` that does not say how it ended.
     """
+    then = iso(patch.at) if patch.at is not None else iso(int(now * 1000))
     given = {field: value for field in _REPLACED if (value := getattr(patch, field)) is not None}
     after = msgspec.structs.replace(run, attempts=list(run.attempts), **given)
     if patch.params is not None:
         after.params = merge_params(run.params, patch.params)
         after.params_version += repr(after.params) != repr(run.params)
     if patch.join is not None:
-        started = Attempt(patch.join, iso(int(now * 1000)), host, pid, first=dict(lengths or {}))
+        here = patch.host is None
+        started = Attempt(
+            patch.join,
+            then,
+            host if here else patch.host or "",
+            pid if here else patch.pid or 0,
+            first=dict(lengths or {}),
+        )
         _join(after, started, alive)
     if patch.leave is not None:
-        _leave(after, patch.leave, _final(patch.status), iso(int(now * 1000)), alive)
+        _leave(after, patch.leave, _final(patch.status), then, alive)
     elif patch.status is not None:
         after.status = patch.status
+    if patch.writer is not None and patch.seq is not None:
+        after.marks = {**run.marks, patch.writer: patch.seq}
     if after != run:
         after.updated_at = iso(int(now * 1000))
     if patch.join is not None or patch.heartbeat is not None:
         after.heartbeat_at = now
     return after
+
+
+def is_known(run: Run, patch: RunPatch) -> bool:
+    """Whether `run` has had this patch before: its writer's mark has reached its seq. Raises `InvalidInput` where writer and
+    seq do not come together."""
+    if patch.writer is None and patch.seq is None:
+        return False
+    if not patch.writer or patch.seq is None or patch.seq < 0:
+        raise InvalidInput(
+            f"patch: writer and seq (0 or more) come together; got writer={patch.writer!r}, seq={patch.seq!r}."
+        )
+    return run.marks.get(patch.writer, 0) >= patch.seq
 
 
 def apply_meta(info: SeriesInfo, meta: SeriesMeta, now: float) -> SeriesInfo:

@@ -20,7 +20,7 @@ import msgspec
 
 from ml_dash import codec
 from ml_dash.errors import CorruptData, NewerFormat
-from ml_dash.model import LOST_AFTER, METRICS, STATUSES, TRACKS, Attempt, Run, RunKey, RunKind, SeriesInfo
+from ml_dash.model import LOST_AFTER, METRICS, STATUSES, TRACKS, Attempt, Run, RunKey, RunKind, RunPatch, SeriesInfo
 from ml_dash.names import MAX_SEGMENT_BYTES, capitals_encoded, decode_segment, encode_segment, fold, series_path
 from ml_dash.store import locks
 from ml_dash.store.atomic import inside, write_atomically
@@ -103,6 +103,7 @@ class RunFolder:
             updated_at=doc.get("updated_at") or doc.get("created_at") or "",
             write_protected=bool(doc.get("write_protected")),
             attempts=attempts,
+            marks=doc.get("marks") or {},
             heartbeat_at=self.heartbeat(attempts) if status == "RUNNING" else None,
         )
 
@@ -117,7 +118,8 @@ class RunFolder:
     def _id(self, kind: RunKind, doc: dict[str, Any]) -> str:
         """The recorded id; one of its own, until the run is opened for writing, for a record of a published client, which has
         none, and for a folder that was copied or renamed by hand, whose record names another run."""
-        if (doc.get(_PROJECT[kind]), doc.get("name")) != (self.key.project, self.key.name):
+        recorded = (doc.get("namespace") or "", doc.get(_PROJECT[kind]), doc.get("name"))
+        if recorded != self.key:
             return "copy-" + self._hash(doc)
         return doc.get("id") or "foreign-" + self._hash(doc)
 
@@ -143,10 +145,11 @@ class RunFolder:
             "updated_at": run.updated_at,
             "write_protected": run.write_protected,
             "id": run.id,
+            **({"namespace": run.key.namespace} if run.key.namespace else {}),
             "status": run.status,
             "attempts": [msgspec.to_builtins(a) for a in run.attempts],
             "format": FORMAT,
-        }
+        } | ({"marks": run.marks} if run.marks else {})
         if doc != (doc | now):
             write_atomically(path, codec.dumps(doc | now))
 
@@ -169,23 +172,26 @@ class RunFolder:
     def _presence(self, attempt: str) -> str:
         return os.path.join(self.path, "processes", encode_segment(attempt))
 
-    def enter(self, attempt: str) -> None:
-        """Leave a presence file for this process."""
+    def enter(self, attempt: str, patch: RunPatch) -> None:
+        """Leave a presence file for this process, or for the one elsewhere of which `patch` tells: that one lives as long as
+        its heartbeats come."""
         place = os.path.join(self.path, "processes")
         inside(self.path, place, "run")
         os.makedirs(place, exist_ok=True)
         pid = os.getpid()
         record = {"pid": pid, "host": host(), "space": _pid_space(), "start": _start_time(pid)}
+        if patch.host is not None:
+            record = {"pid": patch.pid or 0, "host": patch.host, "remote": True}
         write_atomically(self._presence(attempt), codec.dumps(record), sync=False)
 
-    def beat(self, attempt: str) -> None:
+    def beat(self, attempt: str, patch: RunPatch) -> None:
         """The heartbeat: the presence file's mtime."""
         now = self._clock()
         try:
             os.utime(self._presence(attempt), (now, now))
         except FileNotFoundError:
             if os.path.isdir(self.path):
-                self.enter(attempt)
+                self.enter(attempt, patch)
 
     def leave(self, attempt: str) -> None:
         """Remove the presence file."""
@@ -200,7 +206,7 @@ class RunFolder:
             record = read_record(path) or {}
         except (OSError, CorruptData):
             return False
-        here = (record.get("host"), record.get("space")) == (host(), _pid_space())
+        here = (record.get("host"), record.get("space")) == (host(), _pid_space()) and not record.get("remote")
         if here and record.get("start") and isinstance(record.get("pid"), int):
             return bool(_start_time(record["pid"]) == record["start"])
         return self._clock() - beat <= LOST_AFTER

@@ -16,6 +16,12 @@ from ml_dash.store.patch import new_id
 from ml_dash.store.run_folder import RECORDS, RunFolder, Siblings, find_segment, make_segment, read_record
 
 CACHE = ".cache"
+NAMESPACES = ".namespaces"
+"""Where the runs of namespaces other than "" lie: a folder a namespace, with projects in it as in the root."""
+SERVER = ".server"
+"""Where a server over this folder keeps what is its own, such as tokens."""
+OURS = frozenset({CACHE, NAMESPACES, SERVER})
+"""Folders in the root that are no projects."""
 
 
 class RunFolders:
@@ -30,7 +36,7 @@ class RunFolders:
 
     def make(self, key: RunKey) -> RunFolder:
         """The folder of the run `key`, made if need be. Raises `InvalidInput` where a link leads out of the root, `OSError`."""
-        place = self.root
+        place = self._space(key.namespace)
         for part in (key.project, key.name):
             segment = encode_segment(part)
             found = find_segment(place, segment, part)
@@ -39,6 +45,15 @@ class RunFolders:
                     found = find_segment(place, segment, part) or make_segment(place, segment, self._siblings)
             place = self._step(place, found)
         return RunFolder(place, key, self._clock, self._patience)
+
+    def _space(self, namespace: str) -> str:
+        """The folder of a namespace's projects, made if need be where it is not the root."""
+        if not namespace:
+            return self.root
+        place = os.path.join(self.root, NAMESPACES, encode_segment(namespace))
+        os.makedirs(place, exist_ok=True)
+        inside(self.root, place, "namespace")
+        return place
 
     def _step(self, place: str, segment: str) -> str:
         """The folder in the folder. Raises `InvalidInput` where it is a link out of the root, before anything is made in it."""
@@ -50,8 +65,9 @@ class RunFolders:
     def find(self, key: RunKey) -> RunFolder | None:
         """The folder of the run `key`, None if it is not there. Raises as `make` does."""
         place = self.root
-        for part in (key.project, key.name):
-            segment = find_segment(place, encode_segment(part), part)
+        above = (NAMESPACES, key.namespace) if key.namespace else ()
+        for part in (*above, key.project, key.name):
+            segment = part if part == NAMESPACES else find_segment(place, encode_segment(part), part)
             if segment is None:
                 return None
             place = self._step(place, segment)
@@ -83,14 +99,21 @@ class RunFolders:
         """The error for an id that no run has."""
         return NotFound(f"there is no run with the id {run!r} in {self.root}; it may have been deleted.")
 
-    def paths(self, project: str | None) -> list[tuple[str, str, str]]:
-        """(project, name, folder) of every run, or of those of one project; links are left out."""
+    def paths(self, namespace: str | None, project: str | None) -> list[tuple[RunKey, str]]:
+        """(key, folder) of every run, or of those of one namespace or project; links are left out."""
         paths = []
-        for entry, shown in folders_in(self.root):
-            if project in (None, shown) and entry != CACHE:
-                place = os.path.join(self.root, entry)
-                paths += [(shown, name, os.path.join(place, run)) for run, name in folders_in(place)]
+        for space, root in self._spaces(namespace):
+            for entry, shown in folders_in(root):
+                if project in (None, shown) and (space or entry not in OURS):
+                    place = os.path.join(root, entry)
+                    paths += [(RunKey(space, shown, name), os.path.join(place, run)) for run, name in folders_in(place)]
         return paths
+
+    def _spaces(self, namespace: str | None) -> list[tuple[str, str]]:
+        """(namespace, folder of its projects) of each, or of the one."""
+        place = os.path.join(self.root, NAMESPACES)
+        others = [(name, os.path.join(place, entry)) for entry, name in folders_in(place)] if namespace != "" else []
+        return [(name, path) for name, path in [("", self.root), *others] if namespace in (None, name)]
 
 
 def bury(folder: str, grave: str) -> None:
