@@ -78,15 +78,17 @@ def every(seconds: float, method: Callable[[], Any], *, network: bool = False) -
         lane.wake.notify()
 
 
-def soon(method: Callable[[], Any], seconds: float = 0.0) -> None:
-    """Have a job's next turn come in `seconds`, if that is earlier than its turn."""
+def soon(method: Callable[[], Any]) -> bool:
+    """Have a job's next turn come at once. Whether there is a thread that will do it."""
+    found = False
     for lane in _LANES:
         with lane.wake:
-            due = time.monotonic() + seconds
             for job in lane.jobs:
-                if job.call() == method and due < job.due:
-                    job.due = due
+                if job.call() == method:
+                    found = found or (lane.thread is not None and lane.thread.is_alive())
+                    job.due = 0.0
                     lane.wake.notify()
+    return found
 
 
 def stop(method: Callable[[], Any]) -> None:

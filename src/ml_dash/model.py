@@ -168,7 +168,7 @@ class RunPatch(msgspec.Struct, frozen=True):
     FAILED wins over CANCELLED, CANCELLED over COMPLETED. `status` without `leave` sets it outright.
 
     A patch that comes from elsewhere says from where: `host` and `pid` of the process that joins, leaves or beats, and
-    `at` (unix ms) when it happened; None is this process, now. `writer` and `seq` come together and make a retry harmless:
+    `at` (unix ms) when it happened, `first` how long each series ("kind/name") was when it joined; None is this process, now. `writer` and `seq` come together and make a retry harmless:
     `seq` is how many of the writer's changes this patch and those before it hold, and a patch whose seq the run's mark has
     reached changes nothing.
     """
@@ -189,6 +189,7 @@ class RunPatch(msgspec.Struct, frozen=True):
     host: str | None = None
     pid: int | None = None
     at: int | None = None
+    first: dict[str, int] | None = None
     writer: str | None = None
     seq: int | None = None
 

@@ -48,6 +48,7 @@ _OUR_FILES = (
     "writers.jsonl",
     ".files_metadata.json",
     ".cache",
+    ".locks",
     ".namespaces",
     ".server",
     ".lock",

@@ -208,6 +208,14 @@ class LocalStore:
         self._folders.keep(found.id, folder)
         return found
 
+    def folder(self, run: str) -> RunFolder:
+        """Where the run lies. Raises `NotFound`."""
+        return self._folder(run)
+
+    def opened(self, run: str) -> dict[SeriesKey, str]:
+        """The series of the run that this process has open, with their files: what it appends to, without looking."""
+        return self._series.paths(run)
+
     def _folder(self, run: str) -> RunFolder:
         return self._folders.by_id(run, lambda: self.find_runs(RunQuery()))
 

@@ -55,7 +55,7 @@ def apply_patch(
     run's and left to `apply_meta`; nor does this look whether the patch `is_known`. Raises `InvalidInput` for parameters that
     contradict each other and for a `leave` that does not say how it ended.
     """
-    then = iso(patch.at) if patch.at is not None else iso(int(now * 1000))
+    then = _happened(patch, now)
     given = {field: value for field in _REPLACED if (value := getattr(patch, field)) is not None}
     after = msgspec.structs.replace(run, attempts=list(run.attempts), **given)
     if patch.params is not None:
@@ -63,6 +63,7 @@ def apply_patch(
         after.params_version += repr(after.params) != repr(run.params)
     if patch.join is not None:
         here = patch.host is None
+        lengths = lengths if patch.first is None else patch.first
         started = Attempt(
             patch.join,
             then,
@@ -82,6 +83,15 @@ def apply_patch(
     if patch.join is not None or patch.heartbeat is not None:
         after.heartbeat_at = now
     return after
+
+
+def _happened(patch: RunPatch, now: float) -> str:
+    if patch.at is None:
+        return iso(int(now * 1000))
+    try:
+        return iso(patch.at)
+    except OverflowError:
+        raise InvalidInput(f"at: expected unix milliseconds; got {patch.at}.") from None
 
 
 def is_known(run: Run, patch: RunPatch) -> bool:

@@ -20,7 +20,7 @@ NAMESPACES = ".namespaces"
 """Where the runs of namespaces other than "" lie: a folder a namespace, with projects in it as in the root."""
 SERVER = ".server"
 """Where a server over this folder keeps what is its own, such as tokens."""
-OURS = frozenset({CACHE, NAMESPACES, SERVER})
+OURS = frozenset({CACHE, NAMESPACES, SERVER, ".locks"})
 """Folders in the root that are no projects."""
 
 

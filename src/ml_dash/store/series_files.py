@@ -72,6 +72,10 @@ class SeriesFiles:
         """The series' file if it is kept already."""
         return self._series.get(series)
 
+    def paths(self, run: str) -> dict[SeriesKey, str]:
+        """The files of one run's series that are kept."""
+        return {key: file.path for key, file in list(self._series.items()) if key.run == run}
+
     def to_append(self, series: SeriesKey, folder: RunFolder) -> AnyFile:
         """The series' file, made if need be. Raises `OSError` where nothing can be made."""
         file = self._series.get(series)
