@@ -165,12 +165,13 @@ class RunPatch(msgspec.Struct, frozen=True):
 
     `params` merge a key at a time, last write wins. `join` starts an attempt with that id and makes the
     run RUNNING; `leave` ends it with `status`. The run's own status changes when its last attempt leaves;
-    FAILED wins over CANCELLED, CANCELLED over COMPLETED. `status` without `leave` sets it outright.
+    FAILED wins over CANCELLED, CANCELLED over COMPLETED. `dead` attempts are over without having left, as a process on their
+    machine has found; that comes before `join`. `status` without `leave` sets it outright.
 
-    A patch that comes from elsewhere says from where: `host` and `pid` of the process that joins, leaves or beats, and
-    `at` (unix ms) when it happened, `first` how long each series ("kind/name") was when it joined; None is this process, now. `writer` and `seq` come together and make a retry harmless:
-    `seq` is how many of the writer's changes this patch and those before it hold, and a patch whose seq the run's mark has
-    reached changes nothing.
+    A patch that comes from elsewhere says from where: `host` and `pid` of the process that joins, leaves or beats, `at` (unix
+    ms) when it happened, `first` how long each series ("kind/name") was when it joined; None is this process, now. `writer`
+    and `seq` come together and make a retry harmless: `seq` is how many of the writer's changes this patch and those before
+    it hold, and a patch whose seq the run's mark has reached changes nothing.
     """
 
     kind: RunKind | None = None
@@ -184,6 +185,7 @@ class RunPatch(msgspec.Struct, frozen=True):
     series: tuple[SeriesMeta, ...] = ()
     join: str | None = None
     leave: str | None = None
+    dead: tuple[str, ...] = ()
     heartbeat: str | None = None
     write_protected: bool | None = None
     host: str | None = None

@@ -344,6 +344,18 @@ class RunContract(Harness):
         ended = store.update_run(run, RunPatch(leave="one", status="FAILED", at=1_600_000_001_000))
         assert (ended.attempts[0].ended_at, ended.status) == ("2020-09-13T12:26:41.000Z", "FAILED")
 
+    def test_an_attempt_that_was_found_dead(self, store: Store, run: str) -> None:
+        """An attempt whose process is gone is over, without a say in how the run ends; coming late, it has one."""
+        store.update_run(run, RunPatch(join="one", host="far", pid=7))
+        store.update_run(run, RunPatch(dead=("one",), join="two", host="far", pid=8))
+        after = store.update_run(run, RunPatch(leave="two", status="COMPLETED"))
+        assert [(a.id, a.status, a.ended_at is None) for a in after.attempts] == [
+            ("one", None, False),
+            ("two", "COMPLETED", False),
+        ]
+        assert after.status == "COMPLETED"
+        assert store.update_run(run, RunPatch(leave="one", status="FAILED")).status == "FAILED"
+
     def test_namespaces_are_apart(self, store: Store, run: str) -> None:
         """One project and name in two namespaces are two runs."""
         there = store.put_run(RunKey("somebody-else", "project", "run"), RunPatch(params={"mine": 1}))

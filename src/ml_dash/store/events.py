@@ -59,13 +59,15 @@ def parse(fields: dict[str, Any]) -> Change:
 
 def merged(first: RunPatch, then: RunPatch) -> RunPatch | None:
     """One patch with the effect of both, one after the other; None where there is none: attempts start and end one by one."""
-    if first.leave or then.leave or then.status or first.status or (first.join and then.join):
+    if first.leave or then.leave or then.status or first.status or (first.join and (then.join or then.dead)):
         return None
     changes: dict[str, Any] = {f: v for f in _REPLACED if (v := getattr(then, f)) is not None}
     if then.join:
         changes |= {f: getattr(then, f) for f in _OF_A_PROCESS}
     if then.params is not None:
         changes["params"] = {**(first.params or {}), **then.params}
+    if then.dead:
+        changes["dead"] = first.dead + then.dead
     if then.series:
         changes["series"] = first.series + then.series
     return msgspec.structs.replace(first, **changes)
@@ -79,6 +81,7 @@ class Told:
         self.params: dict[str, Any] = {}
         self.joined: set[str] = set()
         self.left: set[str] = set()
+        self.dead: set[str] = set()
         self.series: dict[tuple[str, str], dict[str, Any]] = {}
         self.files: dict[str, FilePatch] = {}
 
@@ -95,6 +98,7 @@ class Told:
         self.params |= patch.params or {}
         self.joined |= {patch.join} if patch.join else set()
         self.left |= {patch.leave} if patch.leave else set()
+        self.dead |= set(patch.dead)
         for meta in patch.series:
             said = self.series.setdefault((meta.kind, meta.name), {})
             said |= {f: v for f in _SAID if (v := getattr(meta, f)) is not None}
@@ -112,7 +116,7 @@ def missing(run: Run, series: Iterable[SeriesInfo], files: Iterable[FileRecord],
             changes.append(Change(file=file.id, change=FilePatch(**about), stored=known is None))
     gone = [file for file, said in told.files.items() if file not in there and not said.deleted]
     changes += [Change(file=file, change=FilePatch(deleted=True)) for file in gone]
-    return [*changes, *(Change(patch=patch) for patch in _ends(run, told))]
+    return [*changes, *(Change(patch=patch) for patch in _attempts(run, told))]
 
 
 def _patches(run: Run, series: Iterable[SeriesInfo], told: Told) -> Iterator[RunPatch]:
@@ -122,18 +126,22 @@ def _patches(run: Run, series: Iterable[SeriesInfo], told: Told) -> Iterator[Run
     metas = tuple(meta for info in series if (meta := _meta(info, told)) is not None)
     if fields or params or metas:
         yield RunPatch(**fields, params=params or None, series=metas)
-    for attempt in run.attempts:
+
+
+def _attempts(run: Run, told: Told) -> Iterator[RunPatch]:
+    """How attempts began and ended, in the order of time: which of them were there together decides on the run's status."""
+    found: list[tuple[int, int, RunPatch]] = []
+    for number, attempt in enumerate(run.attempts):
+        at = parse_iso(attempt.started_at)
         if attempt.id not in told.joined:
-            at = parse_iso(attempt.started_at)
-            yield RunPatch(join=attempt.id, host=attempt.host, pid=attempt.pid, at=at, first=attempt.first or None)
-
-
-def _ends(run: Run, told: Told) -> Iterator[RunPatch]:
-    """How attempts ended, which comes after all else."""
-    for attempt in run.attempts:
+            where = RunPatch(join=attempt.id, host=attempt.host, pid=attempt.pid, at=at, first=attempt.first or None)
+            found.append((at, 2 * number, where))
+        end = max(at, parse_iso(attempt.ended_at)) if attempt.ended_at else at
         if attempt.status is not None and attempt.id not in told.left:
-            at = parse_iso(attempt.ended_at) if attempt.ended_at else None
-            yield RunPatch(leave=attempt.id, status=attempt.status, at=at)
+            found.append((end, 2 * number + 1, RunPatch(leave=attempt.id, status=attempt.status, at=end)))
+        elif attempt.status is None and attempt.ended_at and attempt.id not in told.dead:
+            found.append((end, 2 * number + 1, RunPatch(dead=(attempt.id,), at=end)))
+    yield from (patch for _, _, patch in sorted(found, key=lambda one: one[:2]))
     if not run.attempts and run.status != told.fields.get("status"):
         yield RunPatch(status=run.status)
     if run.write_protected and not told.fields.get("write_protected"):

@@ -163,8 +163,9 @@ class LocalStore:
                 if patch.join is not None:
                     folder.leave(patch.join)
                 raise
-        if patch.leave is not None:
-            folder.leave(patch.leave)
+        for attempt in (patch.leave, *patch.dead):
+            if attempt is not None:
+                folder.leave(attempt)
         for meta in patch.series:
             place = folder.make_series(meta.kind, meta.name)
             info = apply_meta(self._series.info(place, meta.kind, meta.name), meta, self._clock())

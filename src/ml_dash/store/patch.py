@@ -61,6 +61,9 @@ def apply_patch(
     if patch.params is not None:
         after.params = merge_params(run.params, patch.params)
         after.params_version += repr(after.params) != repr(run.params)
+    if patch.dead:
+        ended = {a.id: msgspec.structs.replace(a, ended_at=then) for a in after.attempts if a.ended_at is None}
+        after.attempts = [ended.get(a.id, a) if a.id in patch.dead else a for a in after.attempts]
     if patch.join is not None:
         here = patch.host is None
         lengths = lengths if patch.first is None else patch.first

@@ -164,7 +164,8 @@ class SpooledStore:
         if patch.join is not None:
             mine = next((a for a in run.attempts if a.id == patch.join), None)
             first = (mine.first if mine is not None else None) or None
-            change = msgspec.structs.replace(change, host=host(), pid=os.getpid(), first=first)
+            dead = tuple(a.id for a in run.attempts if a.ended_at is not None and a.status is None)
+            change = msgspec.structs.replace(change, host=host(), pid=os.getpid(), first=first, dead=dead)
         self._note(run.id, events.Change(patch=change))
 
     def _note(self, run: str, change: events.Change) -> None:
