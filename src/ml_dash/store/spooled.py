@@ -378,7 +378,7 @@ class SpooledStore:
         """The server's answer, once it has all that was written here; the folder's own where the server cannot be asked and
         nobody else writes to the run."""
         sent = self._settle()
-        if self._there and (sent or not self._alone()):
+        if self._there and sent:
             try:
                 return ask(self._there)
             except Unavailable:
