@@ -32,6 +32,9 @@ class ClockFile:
     def __init__(self, path: str) -> None:
         self.path = path
         self._kept: list[tuple[int, int]] = []
+        self._last: tuple[int, int] | None = None
+        """The last tick that this process wrote, which made the file `_size` bytes long."""
+        self._size = -1
 
     def add(self, index: int, ms: int) -> None:
         """Point `index` was appended at `ms`, unix milliseconds."""
@@ -40,6 +43,7 @@ class ClockFile:
     def forget(self) -> None:
         """In a forked child: what is kept is the parent's to write."""
         self._kept = []
+        self._last = None
 
     def write(self) -> None:
         """Append what is kept to the file. Raises `OSError`; the ticks are dropped then, they are advisory.
@@ -54,14 +58,26 @@ class ClockFile:
             return
         try:
             os.write(fd, data)
+            self._last, self._size = kept[-1], os.lseek(fd, 0, os.SEEK_CUR)
         finally:
             os.close(fd)
 
     def between(self, start: int, stop: int) -> tuple[tuple[int, int], ...]:
         """The ticks that the points [start, stop) need, rising, beginning with the last one at or before `start`."""
-        ticks = sorted({*self._stored(start, stop), *self._kept})
+        ticks = self._recent(start) or sorted({*self._stored(start, stop), *self._kept})
         first = max(bisect_right(ticks, (start, 1 << 62)) - 1, 0)
         return _rising(ticks[first : bisect_right(ticks, (stop - 1, 1 << 62))] or ticks[first : first + 1])
+
+    def _recent(self, start: int) -> list[tuple[int, int]] | None:
+        """The ticks in memory, where they are all that points from `start` on need: whoever follows the end of a series need
+        not read the file each time. None where others have written to it since, or `start` is before them."""
+        if self._last is None or self._last[0] > start:
+            return None
+        try:
+            untouched = os.stat(self.path).st_size == self._size
+        except FileNotFoundError:
+            return None
+        return [self._last, *self._kept] if untouched else None
 
     def _stored(self, start: int, stop: int) -> list[tuple[int, int]]:
         try:

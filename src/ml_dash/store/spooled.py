@@ -49,8 +49,8 @@ T = TypeVar("T")
 
 TURN = 0.2
 """Seconds between two looks for what there is to send."""
-SHARE = 25.0
-"""How many times the processor time of a step that found all sent is waited for, so that sending takes some 4 % of a core."""
+SHARE = 40.0
+"""How many times the processor time of a step that found all sent is waited for, so that sending takes some 2 % of a core."""
 LONGEST_PAUSE = 5.0
 """Seconds that this may make it wait."""
 PATIENCE = 30.0
