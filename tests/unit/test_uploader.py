@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +264,40 @@ def test_a_refused_row_does_not_block_what_follows(spool: LocalStore, server: Fa
         spool.append([Batch(SeriesKey(run, METRICS, "gone"), rows(1))])
         run = spool.put_run(KEY, RunPatch()).id
         break
+
+
+def test_a_refused_change_does_not_take_others_with_it(spool: LocalStore, server: Failing) -> None:
+    """Of changes that were merged into one request, only the one that the server refuses is put aside."""
+    server.put_run(KEY, RunPatch(params={"a": 1}))
+    store = SpooledStore(spool, server, SERVER)
+    run = spool.put_run(KEY, RunPatch()).id
+    for params in ({"b": 1}, {"a.deep": 2}, {"c": 3}):
+        spool.append([Batch(SeriesKey(run, EVENTS, ""), [events.row(events.Change(patch=RunPatch(params=params)))])])
+    uploader = Uploader(spool, spool.get_run(run), server, SERVER)
+    drain(uploader)
+    [there] = server.find_runs(RunQuery())
+    assert there.params == {"a": 1, "b": 1, "c": 3}
+    [letter] = [json.loads(line) for line in Path(uploader.refused_path).read_text().splitlines()]
+    assert letter["row"]["patch"]["params"] == {"a.deep": 2}
+    assert "cannot both be set" in letter["reason"]
+    store.close()
+
+
+def test_a_server_that_was_set_back_gets_what_it_lacks(spool: LocalStore, server: Failing) -> None:
+    """A server restored from a copy of last week has the same run with less in it: what is missing is sent again."""
+    run = logged(spool, 10)
+    key = SeriesKey(run, METRICS, "acc")
+    drain(Uploader(spool, spool.get_run(run), server, SERVER))
+    copy = deepcopy({name: value for name, value in vars(server).items() if name != "_lock" and name != "refuse"})
+    spool.append([Batch(key, rows(*range(10, 20)))])
+    spool.update_run(run, RunPatch(params={"late": 1}))
+    uploader = Uploader(spool, spool.get_run(run), server, SERVER)
+    drain(uploader)
+    vars(server).update(copy)
+    spool.append([Batch(key, rows(20))])
+    drain(uploader)
+    drain(Uploader(spool, spool.get_run(run), server, SERVER))
+    check_same(spool, run, server)
 
 
 def test_a_batch_that_is_too_large_is_halved(spool: LocalStore, server: Failing) -> None:

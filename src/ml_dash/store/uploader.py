@@ -97,6 +97,7 @@ class Uploader:
         self._unsaved = False
         self._beat: RunPatch | None = None
         self._turn = 0
+        self._refusal = ""
         self.refusals = 0
         """Rows and changes that this process had to put aside."""
 
@@ -159,8 +160,7 @@ class Uploader:
             self._sent = Sent(self._sent.server, there.id)
         if there.write_protected and self._writer not in there.marks:
             raise Stopped(f"{self._what} is write-protected at the server. Choose another name.")
-        mark = there.marks.get(self._writer, 0)
-        self._sent.series[_name(self._events)] = max(mark, self._sent.series.get(_name(self._events), 0))
+        self._sent.series[_name(self._events)] = there.marks.get(self._writer, 0)
         self._refused = self._file.refused()
         self._complete()
         self.there = there
@@ -217,20 +217,30 @@ class Uploader:
             if patch is not None and (patch.leave or patch.status or patch.write_protected) and not ends:
                 return True
             ends = False
-            if patch is not None:
-                self._send_patch(patch, start + stop)
-            else:
+            if patch is None:
                 self._send_file_change(changes[at - start], at)
+                patch = RunPatch()  # what is sent of it is how far this has got
+            if not self._send_patch(patch, start + stop):
+                self._send_each(changes[at - start : stop], at)
             at = start + stop
             self._advance(self._events, at)
         return len(changes) == CHANGES
 
-    def _send_patch(self, patch: RunPatch, seq: int) -> None:
+    def _send_patch(self, patch: RunPatch, seq: int) -> bool:
+        """Whether the server takes it. `seq` is how many changes it and those before it hold."""
         identified = msgspec.structs.replace(patch, writer=self._writer, seq=seq)
         try:
             self.there = self._target.update_run(self._sent.run, identified)
         except (Conflict, InvalidInput) as e:
-            self._put_aside(self._events, seq - 1, events.row(events.Change(patch=patch)), str(e))
+            self._refusal = str(e)
+            return False
+        return True
+
+    def _send_each(self, changes: Sequence[events.Change], at: int) -> None:
+        """One of these is refused: it is put aside, and the others are sent."""
+        for seq, change in enumerate(changes, at + 1):
+            if change.patch is not None and not self._send_patch(change.patch, seq):
+                self._put_aside(self._events, seq - 1, events.row(change), self._refusal)
 
     def _send_file_change(self, change: events.Change, at: int) -> None:
         if change.file is None:
