@@ -25,6 +25,7 @@ test: check ## All checks, then all tests (ARGS="tests/unit -k names" for some)
 bench: $(VENV)/.ready ## Side by side with other trackers; table and charts in bench/results/
 	$(BIN)/python bench/run.py $(ARGS)
 	$(BIN)/python bench/figures.py
+	$(BIN)/python bench/remote.py
 
 soak: $(VENV)/.ready ## Ten minutes of mixed load with kills (SOAK_SECONDS=60 for less)
 	$(BIN)/python -m pytest tests/soak -n 0 -s --soak-seconds $(SOAK_SECONDS) --timeout 0 $(ARGS)

@@ -21,7 +21,7 @@ class Bar:
     highlighted: bool = False
 
 
-def bars(title: str, remark: str, values: list[Bar]) -> str:
+def bars(title: str, remark: str, values: list[Bar], unit: str = "µs") -> str:
     """The picture. Powers of ten are marked; the axis begins at the one below the smallest value."""
     low = math.floor(math.log10(min((bar.value for bar in values), default=1.0)))
     high = math.ceil(math.log10(max((bar.value for bar in values), default=10.0)))
@@ -41,7 +41,7 @@ def bars(title: str, remark: str, values: list[Bar]) -> str:
     for power in range(low, high + 1):
         at = x(10.0**power)
         parts.append(f'<path d="M{at:.1f} {TOP - 6}V{height - 30}" stroke="{GRID}"/>')
-        parts.append(text(at, height - 12, f"{10.0**power:,g} µs", anchor="middle", colour=FAINT, size=12))
+        parts.append(text(at, height - 12, f"{10.0**power:,g} {unit}", anchor="middle", colour=FAINT, size=12))
     for row, bar in enumerate(values):
         parts += one_bar(bar, TOP + row * ROW, x(bar.value))
     return "\n".join([*parts, "</svg>", ""])

@@ -35,7 +35,8 @@ Answers = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table. Times are seconds; `unit` is what they are shown in, and "×" marks a ratio."""
+    """One line of the table. Times are seconds; `unit` is what they are shown in, "×" marks a ratio, "%" a share. `at_least`
+    makes the limit a lower one."""
 
     title: str
     limit: float | None
@@ -43,6 +44,7 @@ class Figure:
     unit: str = "s"
     beside: str = ""
     stored: bool = True
+    at_least: bool = False
 
     @property
     def middle(self) -> float:
@@ -53,7 +55,8 @@ class Figure:
             return "**no: what was read back is wrong**"
         if self.limit is None:
             return ""
-        return "yes" if self.middle <= self.limit else "**no**"
+        kept = self.middle >= self.limit if self.at_least else self.middle <= self.limit
+        return "yes" if kept else "**no**"
 
     def line(self) -> str:
         middle, low, high = (show(value, self.unit) for value in (self.middle, min(self.measured), max(self.measured)))
@@ -63,9 +66,9 @@ class Figure:
 
 def show(value: float, unit: str) -> str:
     """A number with its unit, in three figures."""
-    scale = {"s": 1.0, "ms": 1e3, "µs": 1e6, "×": 1.0, "MiB": 2.0**-20}[unit]
-    number = f"{value * scale:#.3g}".rstrip(".")
-    return f"{number}{'' if unit == '×' else ' '}{unit}"
+    scaled = value * {"ms": 1e3, "µs": 1e6, "MiB": 2.0**-20, "%": 100.0}.get(unit, 1.0)
+    number = f"{scaled:,.0f}" if scaled >= 1_000 else f"{scaled:#.3g}".rstrip(".")
+    return number + ("" if unit in ("×", "%", "/s") else " ") + unit
 
 
 class Measurer:

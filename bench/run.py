@@ -93,6 +93,7 @@ class Trial:
     contestant: setup.Contestant
     folder: Path
     mark: str
+    script: str = "worker.py"
 
     @property
     def data(self) -> str:
@@ -113,7 +114,7 @@ class Trial:
         }
 
     def start(self, *arguments: object) -> subprocess.Popen[bytes]:
-        command = [str(self.contestant.python), str(BENCH / "worker.py"), *map(str, arguments)]
+        command = [str(self.contestant.python), str(BENCH / self.script), *map(str, arguments)]
         with (self.folder / "errors").open("ab") as log:
             return subprocess.Popen(
                 command,
@@ -166,11 +167,11 @@ class Trial:
 
 
 @contextmanager
-def trial(contestant: setup.Contestant) -> Iterator[Trial]:
-    folder = Path(tempfile.mkdtemp(prefix="bench-"))
+def trial(contestant: setup.Contestant, script: str = "worker.py", place: Path | None = None) -> Iterator[Trial]:
+    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=place))
     for name in ("data", "home", "tmp"):
         (folder / name).mkdir()
-    here = Trial(contestant, folder, uuid.uuid4().hex)
+    here = Trial(contestant, folder, uuid.uuid4().hex, script)
     try:
         yield here
     finally:

@@ -46,7 +46,7 @@ class Contestant:
 
     @property
     def is_this_project(self) -> bool:
-        return "." in self.requirements
+        return self.requirements[0].startswith(".")
 
     def why_not(self) -> str | None:
         """The reason that this contestant cannot run, or None if it can."""

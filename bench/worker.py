@@ -24,7 +24,7 @@ import mmap
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -115,10 +115,14 @@ def endless(module: ModuleType, folder: str, pace: int) -> dict[str, Any]:
 
 
 def check(module: ModuleType, folder: str, count: int) -> dict[str, Any]:
+    return compared(module.stored(folder), count)
+
+
+def compared(stored: Iterable[tuple[float, int, int]], count: int) -> dict[str, Any]:
     """`found`: points stored exactly; `wrong`: stored otherwise, or twice. Points beyond `count` had not returned."""
     expected = values(0, count)
     found, wrong = bytearray(count), 0
-    for value, step, epoch in module.stored(folder):
+    for value, step, epoch in stored:
         if step >= count:
             continue
         if found[step] or value != expected[step] or epoch != step // 1_000:

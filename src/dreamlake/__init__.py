@@ -32,9 +32,9 @@ from ml_dash.errors import (
 
 if TYPE_CHECKING:
     from dreamlake.session import Session, dreamlake_session
-    from ml_dash.facade import OperationMode
     from ml_dash.log_handler import LogHandler
     from ml_dash.logs import LogLevel
+    from ml_dash.place import OperationMode
     from ml_dash.reading import RunList, RunView
 
     __version__: str
@@ -81,38 +81,40 @@ def load(
     *,
     local_path: str | os.PathLike[str] | None = None,
     remote: str | None = None,
-    api_key: str | None = None,  # noqa: ARG001  for the server, which this version has not
+    api_key: str | None = None,
 ) -> Session:
     """Open the session `name` of `workspace` to read, without resuming it: status, tracks, parameters, log and files.
 
-    `local_path` is the folder that keeps it (None: the environment variable DREAMLAKE_DIR, else ".dreamlake"). Nothing is changed;
-    writing raises `ReadOnly` (a `RuntimeError`). Raises `NotFound` naming the sessions that come near, `InvalidInput` for what is no name.
+    `local_path` is the folder that keeps it, or `remote` the server's URL, with `api_key` its token; neither: the environment
+    variables ML_DASH_URL and ML_DASH_API_KEY, else the folder DREAMLAKE_DIR, else ".dreamlake". Nothing is changed; writing raises
+    `ReadOnly` (a `RuntimeError`). Raises `NotFound` naming the sessions that come near, `InvalidInput` for what is no name,
+    `Unavailable` where the server does not answer.
     """
     from dreamlake.session import Session
-    from ml_dash.reading import open_run
+    from ml_dash.reading import open_run, place_to_read
 
-    return open_run(Session, name, workspace, local_path, remote)
+    return open_run(Session, name, workspace, place_to_read(Session, local_path, remote, api_key))
 
 
 def sessions(
     *,
     local_path: str | os.PathLike[str] | None = None,
     remote: str | None = None,
-    api_key: str | None = None,  # noqa: ARG001
+    api_key: str | None = None,
     workspace: str | None = None,
     filter: str | Callable[[RunView[Session]], Any] | None = None,  # noqa: A002  the word of `ml_dash.runs`
     sort: str | None = None,
 ) -> RunList[Session]:
-    """The sessions of a folder as they are now, newest first, with parameters and the last row of every track.
+    """The sessions of a folder or server as they are now, newest first, with parameters and the last row of every track.
 
     `workspace` keeps that workspace's. `filter` is text such as ``params.lr < 0.01 and tracks["train/loss"].value < 0.5`` (see
-    `ml_dash.query`) or a function of a `RunView`; `sort` is one such reference, descending after a leading "-". The folder is
-    `load`'s; one that is not there has no sessions. Raises `InvalidInput` for a filter or sort that cannot be read.
+    `ml_dash.query`) or a function of a `RunView`; `sort` is one such reference, descending after a leading "-". Where they are
+    is said as for `load`; a folder that is not there has no sessions. Raises `InvalidInput` for a filter or sort that cannot be read.
     """
     from dreamlake.session import Session
-    from ml_dash.reading import list_runs
+    from ml_dash.reading import list_runs, place_to_read
 
-    return list_runs(Session, local_path, remote, workspace, filter, sort)
+    return list_runs(Session, place_to_read(Session, local_path, remote, api_key), workspace, filter, sort)
 
 
 def __getattr__(name: str) -> Any:

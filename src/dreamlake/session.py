@@ -31,8 +31,9 @@ class Session(RunFacade):
         with Session(name="my-experiment", workspace="project", local_path=".dreamlake") as session:
             session.track("train_loss").append(value=0.5, epoch=1)
 
-    `local_path` is the folder that keeps it (None: the environment variable DREAMLAKE_DIR, else ".dreamlake"). The other
-    arguments are `ml_dash.Experiment`'s. Raises `InvalidInput` for what is no name.
+    `local_path` is the folder that keeps it, `remote` the URL of a server that does; neither: the server that ML_DASH_URL
+    names, else the folder DREAMLAKE_DIR, else ".dreamlake". The other arguments are `ml_dash.Experiment`'s. Raises
+    `InvalidInput` for what is no name and no address.
     """
 
     _KIND: ClassVar[RunKind] = "session"
@@ -66,6 +67,8 @@ class Session(RunFacade):
             workspace,
             local_path=local_path,
             remote=remote,
+            api_key=api_key,
+            user_name=user_name,
             description=description,
             tags=tags,
             bindrs=bindrs,

@@ -33,9 +33,9 @@ from ml_dash.errors import (
 if TYPE_CHECKING:
     from ml_dash.experiment import Experiment, ExperimentRun, ml_dash_experiment
     from ml_dash.experiment import ExperimentRun as RunManager
-    from ml_dash.facade import OperationMode
     from ml_dash.log_handler import LogHandler
     from ml_dash.logs import LogLevel
+    from ml_dash.place import OperationMode
     from ml_dash.reading import load, runs
 
     __version__: str
@@ -72,7 +72,7 @@ _HOMES = {
     "ExperimentRun": ("ml_dash.experiment", "ExperimentRun"),
     "LogHandler": ("ml_dash.log_handler", "LogHandler"),
     "LogLevel": ("ml_dash.logs", "LogLevel"),
-    "OperationMode": ("ml_dash.facade", "OperationMode"),
+    "OperationMode": ("ml_dash.place", "OperationMode"),
     "RunManager": ("ml_dash.experiment", "ExperimentRun"),
     "load": ("ml_dash.reading", "load"),
     "ml_dash_experiment": ("ml_dash.experiment", "ml_dash_experiment"),

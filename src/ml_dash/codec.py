@@ -423,9 +423,10 @@ def _float(value: float) -> float:
 # ---------------------------------------------------------------- small records
 
 
-def dumps(record: Any, *, indent: int = 2) -> bytes:
-    """A small record as indented JSON, with the same spelling of non-finite numbers as a row."""
-    return _format(_encode(plain_mapping(record)), indent=indent) + b"\n"
+def dumps(record: Any, *, indent: int = 2, envelope: int = 0) -> bytes:
+    """A small record as indented JSON, with the same spelling of non-finite numbers as a row. `envelope` is how many levels may
+    be around what a user nested as deeply as may be."""
+    return _format(_encode(plain_mapping(record, depth=1 - envelope)), indent=indent) + b"\n"
 
 
 def settled(what: str, record: Any) -> dict[str, Any] | None:

@@ -87,6 +87,11 @@ class Finding(msgspec.Struct, frozen=True):
         not-writable           a series that this user cannot append to
         locked, unreadable     could not be looked at
 
+    and, of what is to be sent to a server, which `sync` tells and `ml-dash doctor` shows beside these,
+
+        unsent                 rows or changes that the server has not, and that no process is about to send
+        refused                … or that it will not take
+
     `run` is the run's folder, "" for what belongs to none.
     """
 

@@ -105,10 +105,12 @@ class Experiment(RunFacade):
         with Experiment(name="my-experiment", project="project", local_path=".ml-dash").run as experiment:
             experiment.metrics("train_loss").append(value=0.5, epoch=1)
 
-    `local_path` is the folder that keeps it (None: the environment variable ML_DASH_DIR, else ".ml-dash"). An existing name is
-    resumed; fields that are given replace what was stored. `on_error="warn"` lets training go on where a write failed;
-    `durability="disk"` syncs every 100 ms; `locking=False` is for one writer on a file system without locks.
-    Raises `InvalidInput` for what is no name.
+    `local_path` is the folder that keeps it, `remote` the URL of a server that does, with `api_key` its token; both: the folder,
+    sent to the server behind. Neither: the environment variables ML_DASH_URL and ML_DASH_API_KEY stand in for the server,
+    else ML_DASH_DIR for the folder, else it is ".ml-dash". `user_name` is for a server on this machine that asks for no token.
+    An existing name is resumed; fields that are given replace what was stored. `on_error="warn"` lets training go on where a
+    write failed; `durability="disk"` syncs every 100 ms; `locking=False` is for one writer on a file system without locks.
+    Nothing that writes waits for the server. Raises `InvalidInput` for what is no name and no address.
     """
 
     _KIND: ClassVar[RunKind] = "experiment"
@@ -142,6 +144,8 @@ class Experiment(RunFacade):
             project,
             local_path=local_path,
             remote=remote,
+            api_key=api_key,
+            user_name=user_name,
             description=description,
             tags=tags,
             bindrs=bindrs,

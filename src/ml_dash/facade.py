@@ -5,7 +5,6 @@ Names only. What a value is, the Recorder knows; where it goes, nobody here.
 
 from __future__ import annotations
 
-import enum
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Literal, TypeVar, cast, overload
@@ -15,23 +14,14 @@ from ml_dash.errors import InvalidInput, InvalidType
 from ml_dash.files import Files
 from ml_dash.logs import LogBuilder, LogLevel, Logs, traceback_entry
 from ml_dash.model import RunKey, RunKind, RunPatch, Status
-from ml_dash.names import encode_segment
 from ml_dash.params import Parameters
+from ml_dash.place import OperationMode, settle
 from ml_dash.recorder import OnError, Recorder
 from ml_dash.series import Series
-from ml_dash.store import open_store
 from ml_dash.store.base import Store
 from ml_dash.values import text, texts
 
 R = TypeVar("R")
-
-
-class OperationMode(enum.Enum):
-    """Where a run is kept."""
-
-    LOCAL = "local"
-    REMOTE = "remote"
-    HYBRID = "hybrid"
 
 
 class RunFacade:
@@ -52,6 +42,8 @@ class RunFacade:
         *,
         local_path: str | os.PathLike[str] | None,
         remote: str | None,
+        api_key: str | None,
+        user_name: str | None,
         description: str | None,
         tags: list[str] | None,
         bindrs: list[str] | None,
@@ -62,23 +54,17 @@ class RunFacade:
         durability: Literal["flush", "disk"],
         locking: bool,
     ) -> None:
-        if remote is not None or (local_path is None and os.environ.get("ML_DASH_URL")):
-            msg = "remote: this version of ml-dash keeps runs in folders only; leave out `remote` (and ML_DASH_URL), or give `local_path`."
-            raise InvalidInput(msg)
+        self._at = settle(local_path, remote, api_key, user_name, variable=self._FOLDER_VARIABLE, default=self._FOLDER)
         self.name = name
         self.description = text("description", description)
         self.tags = texts("tags", tags)
         self.bindrs = texts("bindrs", bindrs)
         self.folder = text("folder", folder)
         self.metadata = codec.settled("metadata", metadata)
-        self.mode = OperationMode.LOCAL
         self._write_protected = write_protected
-        self._place = _folder(local_path) or os.environ.get(self._FOLDER_VARIABLE) or self._FOLDER
-        # As of now: a program that changes its folder goes on with the one that was meant.
-        self._root = os.path.abspath(self._place) if "://" not in self._place else self._place
         options = {"durability": durability, "locking": locking}
         self._recorder = Recorder(
-            lambda: self._open_store(options),
+            lambda: self._at.open(**options),
             RunKey("", group, name),
             self._KIND,
             on_error=on_error,
@@ -87,9 +73,6 @@ class RunFacade:
         )
         self._logs = Logs(self._recorder)
         self._params = Parameters(self._recorder)
-
-    def _open_store(self, options: dict[str, Any]) -> Store:
-        return open_store(self._root, **options)
 
     # ------------------------------------------------------------ lifecycle
 
@@ -157,20 +140,19 @@ class RunFacade:
         return self._recorder.shown_status() if self._recorder.run is not None else None
 
     @property
-    def path(self) -> str:
-        """The run's folder."""
-        from ml_dash.store.run_folder import find_segment
+    def mode(self) -> OperationMode:
+        """Where the run is kept: LOCAL, REMOTE or HYBRID."""
+        return self._at.mode
 
-        place = self._root
-        for name in (self._recorder.key.project, self._recorder.key.name):
-            segment = encode_segment(name)
-            place = os.path.join(place, find_segment(place, segment, name) or segment)
-        return place
+    @property
+    def path(self) -> str | None:
+        """The run's folder on this machine, that of its spool included; None for a run that was loaded from a server."""
+        return self._at.path(self._recorder.key)
 
     @property
     def url(self) -> str | None:
-        """The run's address at its server; None for a run that is kept in a folder."""
-        return None
+        """The run's address at its server; None for a run that is kept in a folder alone."""
+        return self._at.url(self._recorder.key)
 
     @property
     def data(self) -> dict[str, Any] | None:
@@ -245,15 +227,21 @@ class RunFacade:
         return Files(self._recorder, file_path, **about)
 
     def flush(self) -> None:
-        """Make all that was written survive the death of the machine (fsync). Raises `OSError`."""
+        """Make all that was written survive the death of the machine (fsync); of a remote run, the server is waited for as well,
+        for a while. Raises `OSError`."""
         self._require_open()
         self._recorder.flush()
 
     # ------------------------------------------------------------ shown
 
     def __repr__(self) -> str:
-        state = self.status if self._recorder.run is not None else "not open"
-        return f"<{type(self).__name__} {self.name!r} {self._GROUP}={self._recorder.key.project!r} {state} in {self._place}>"
+        return f"<{type(self).__name__} {self.name!r} {self._GROUP}={self._recorder.key.project!r} {self._state()} in {self._at}>"
+
+    def _state(self) -> str:
+        """The status, without asking anybody where this process knows it: a repr waits for no server."""
+        if self._recorder.run is None:
+            return "not open"
+        return "RUNNING" if self._recorder.writable else self._recorder.shown_status()
 
     def _repr_html_(self) -> str:
         """A small table for notebooks: what it is, its parameters, its series with their last values."""
@@ -264,19 +252,6 @@ class RunFacade:
         if self._recorder.run is None:
             return f"<code>{html.escape(repr(self))}</code>"
         return run_table(self._recorder.refresh(), self._recorder.describe(), self.status or "", self._NOUN)
-
-
-def _folder(local_path: Any) -> str | None:
-    if local_path is None:
-        return None
-    place = os.fspath(local_path) if isinstance(local_path, os.PathLike) else local_path
-    if not isinstance(place, str):
-        raise InvalidType(
-            f"local_path: expected a folder as text or Path; got {place!r} of type {type(place).__name__}."
-        )
-    if not place:
-        raise InvalidInput("local_path is empty. Name a folder, or leave it out for the default.")
-    return place
 
 
 def decorated(function: Callable[..., R], keyword: str, run: Callable[[], Any]) -> Callable[..., R]:

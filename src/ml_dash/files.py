@@ -186,13 +186,7 @@ class Files:
 
     def list(self) -> _Records:
         """The files of the run, oldest first, as `save` returns them: those with `prefix` or below it, with any of `tags`."""
-        inner = self._prefix.strip("/")
-        wanted = set(self._tags or ())
-        return [
-            as_dict(record)
-            for record in self._recorder.find_files()
-            if _is_below(record.path.strip("/"), inner) and (not wanted or wanted.intersection(record.tags))
-        ]
+        return [as_dict(record) for record in matching(self._recorder.find_files(), self._prefix, self._tags or ())]
 
     def download(self) -> str:
         """Copy the file with the id `file_id` to `dest_path`, or under its own name into the current folder; the path of the copy.
@@ -275,6 +269,17 @@ class SessionFiles:
         """Replace what is given. Returns and raises as `Files.update`."""
         about = {"description": description, "tags": tags, "metadata": metadata}
         return Files(self._recorder, file_id=file_id, **about).update()
+
+
+def matching(records: Iterable[FileRecord], prefix: str, tags: Iterable[str]) -> list[FileRecord]:
+    """Those of `records` with `prefix` or below it, with any of `tags` if there are any."""
+    inner = prefix.strip("/")
+    wanted = set(tags)
+    return [
+        record
+        for record in records
+        if _is_below(record.path.strip("/"), inner) and (not wanted or wanted.intersection(record.tags))
+    ]
 
 
 def as_dict(record: FileRecord) -> dict[str, Any]:

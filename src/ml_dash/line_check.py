@@ -6,6 +6,7 @@ inside a row.
 from __future__ import annotations
 
 import json
+import math
 from itertools import repeat
 from typing import Any, NoReturn
 
@@ -16,7 +17,7 @@ from ml_dash.errors import InvalidInput, InvalidRow
 from ml_dash.model import LOGS
 from ml_dash.values import MAX_FIELDS
 
-_PREFIX = b'{"index": %d, "data": '
+_PREFIX = b'{"index": %d, "data": {'
 _LOG_PREFIX = b'{"sequenceNumber": %d'
 _decode_rows = msgspec.json.Decoder(dict[str, Any]).decode_lines
 
@@ -47,7 +48,7 @@ def _rows(cut: list[bytes], first: int, batch: int) -> list[bytes]:
         heads = [line[:size] for line in part]
         if heads != list(map(_PREFIX.__mod__, range(index, end))) or not all(map(bytes.endswith, part, repeat(b"}}"))):
             _refuse_framing(part, index, first, batch)
-        rows += [line[size:-1] for line in part]
+        rows += [line[size - 1 : -1] for line in part]
         index = end
     return rows
 
@@ -56,7 +57,7 @@ def _refuse_framing(part: list[bytes], index: int, first: int, batch: int) -> No
     for expected, line in enumerate(part, index):
         prefix = _PREFIX % expected
         if not (line.startswith(prefix) and line.endswith(b"}}")):
-            what = f"batch {batch}, row {expected - first}: expected a line {prefix.decode()}{{...}}}}"
+            what = f"batch {batch}, row {expected - first}: expected a line {prefix.decode()}...}}}}"
             raise InvalidRow(f"{what}; got {line[:60].decode(errors='replace')!r}.", batch, expected - first)
     raise AssertionError(part)
 
@@ -66,10 +67,8 @@ def _log_rows(cut: list[bytes], first: int, batch: int) -> list[bytes]:
     for number, line in enumerate(cut, first):
         prefix = _LOG_PREFIX % number
         rest = line[len(prefix) :]
-        if not line.startswith(prefix) or not (rest == b"}" or rest.startswith(b", ")):
-            what = (
-                f"batch {batch}, row {number - first}: expected a line that begins with {(prefix + b', ').decode()!r}"
-            )
+        if not line.startswith(prefix) or not (rest == b"}" or rest.startswith(b', "')):
+            what = f"batch {batch}, row {number - first}: expected a line {prefix.decode()}, ...}}"
             raise InvalidRow(f"{what}; got {line[:60].decode(errors='replace')!r}.", batch, number - first)
         rows.append(b"{" + rest.removeprefix(b", "))
     return rows
@@ -78,7 +77,7 @@ def _log_rows(cut: list[bytes], first: int, batch: int) -> list[bytes]:
 def _all_plain(rows: list[bytes]) -> bool:
     """Whether all rows are flat objects within the limits: the common case, in a few calls. False says nothing."""
     joined = b"\n".join(rows)
-    if joined.find(b"[") >= 0 or joined.count(b"{") != len(rows):
+    if joined.find(b"[") >= 0 or joined.find(b"\r") >= 0 or joined.count(b"{") != len(rows):
         return False
     try:
         decoded = _decode_rows(joined)
@@ -104,14 +103,22 @@ def check_row(row: bytes) -> dict[str, Any]:
     or is past a limit."""
     if len(row) > codec.MAX_ROW:
         raise InvalidInput(f"the row takes {len(row)} bytes; at most {codec.MAX_ROW} are stored.")
-    if row[:1] != b"{" or row[-1:] != b"}" or b"\n" in row:
+    if row[:1] != b"{" or row[-1:] != b"}" or b"\n" in row or b"\r" in row:
         raise InvalidInput(f"a row is a JSON object on one line; got {row[:60].decode(errors='replace')!r}.")
     try:
-        fields: dict[str, Any] = json.loads(row.decode(), parse_constant=_no_constant)
+        fields: dict[str, Any] = json.loads(row.decode(), parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as e:
         raise InvalidInput(f"the row is not strict JSON: {e}") from e
     codec.encode_row(fields)
     return fields
+
+
+def _finite(text: str) -> float:
+    """Numbers beyond float64 are JSON, but some decoders refuse them and others read an infinity."""
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:20]} is beyond the range of a float")
+    return number
 
 
 def _no_constant(name: str) -> NoReturn:

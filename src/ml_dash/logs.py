@@ -50,17 +50,7 @@ class Logs:
 
     def write(self, message: str, level: str | LogLevel | None, metadata: Mapping[str, Any] | None) -> None:
         """One entry. Raises `InvalidInput` for an unknown level or metadata that cannot be stored, `OSError`."""
-        entry: dict[str, Any] = {
-            "timestamp": iso(int(time.time() * 1000)),
-            "level": LogLevel.validate(level or "info"),
-            "message": _text(message),
-        }
-        if metadata:
-            if not isinstance(metadata, Mapping):
-                msg = f"log: metadata must be a mapping; got {type(metadata).__name__}."
-                raise InvalidType(msg)
-            entry["metadata"] = _clean(metadata)
-        self._recorder.log(entry)
+        self._recorder.log(log_entry(message, level, metadata))
 
     def read(
         self,
@@ -132,6 +122,21 @@ def traceback_entry(error: BaseException) -> tuple[str, dict[str, Any]]:
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     head = "".join(traceback.format_exception_only(type(error), error)).strip()
     return head, {"traceback": text}
+
+
+def log_entry(message: Any, level: str | LogLevel | None, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    """An entry of now, as it is stored. Raises `InvalidInput` for an unknown level or metadata that cannot be stored."""
+    entry: dict[str, Any] = {
+        "timestamp": iso(int(time.time() * 1000)),
+        "level": LogLevel.validate(level or "info"),
+        "message": _text(message),
+    }
+    if metadata:
+        if not isinstance(metadata, Mapping):
+            msg = f"log: metadata must be a mapping; got {type(metadata).__name__}."
+            raise InvalidType(msg)
+        entry["metadata"] = _clean(metadata)
+    return entry
 
 
 def _text(message: Any) -> str:

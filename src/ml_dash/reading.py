@@ -18,7 +18,7 @@ from ml_dash.facade import RunFacade
 from ml_dash.model import METRICS, TRACKS, Run, RunKey, RunKind, RunQuery
 from ml_dash.names import check_run_name
 from ml_dash.notebook import MOST_ROWS, runs_table, short, summary
-from ml_dash.store import open_store
+from ml_dash.place import Place, settle
 
 if TYPE_CHECKING:
     from ml_dash.experiment import Experiment
@@ -37,36 +37,38 @@ def load(
     *,
     local_path: str | os.PathLike[str] | None = None,
     remote: str | None = None,
-    api_key: str | None = None,  # noqa: ARG001  for the server, which this version has not
+    api_key: str | None = None,
 ) -> Experiment:
     """Open the run `name` of `project` to read, without resuming it: status, metrics, parameters, log and files.
 
-    `local_path` is the folder that keeps it (None: the environment variable ML_DASH_DIR, else ".ml-dash"). Nothing is changed;
-    writing raises `ReadOnly` (a `RuntimeError`). Raises `NotFound` naming the runs that come near, `InvalidInput` for what is no name.
+    `local_path` is the folder that keeps it, or `remote` the server's URL, with `api_key` its token; neither: the environment
+    variables ML_DASH_URL and ML_DASH_API_KEY, else the folder ML_DASH_DIR, else ".ml-dash". Nothing is changed; writing raises
+    `ReadOnly` (a `RuntimeError`). Raises `NotFound` naming the runs that come near, `InvalidInput` for what is no name,
+    `Unavailable` where the server does not answer.
     """
     from ml_dash.experiment import Experiment
 
-    return open_run(Experiment, name, project, local_path, remote)
+    return open_run(Experiment, name, project, place_to_read(Experiment, local_path, remote, api_key))
 
 
 def runs(
     *,
     local_path: str | os.PathLike[str] | None = None,
     remote: str | None = None,
-    api_key: str | None = None,  # noqa: ARG001
+    api_key: str | None = None,
     project: str | None = None,
     filter: str | Callable[[RunView[Experiment]], Any] | None = None,  # noqa: A002  the published word
     sort: str | None = None,
 ) -> RunList[Experiment]:
-    """The runs of a folder as they are now, newest first, with parameters and the last row of every metric.
+    """The runs of a folder or server as they are now, newest first, with parameters and the last row of every metric.
 
     `project` keeps that project's. `filter` is text such as ``params.lr < 0.01 and metrics["train/loss"].value < 0.5`` (see
-    `ml_dash.query`) or a function of a `RunView`; `sort` is one such reference, descending after a leading "-". The folder is
-    `load`'s; one that is not there has no runs. Raises `InvalidInput` for a filter or sort that cannot be read.
+    `ml_dash.query`) or a function of a `RunView`; `sort` is one such reference, descending after a leading "-". Where they are
+    is said as for `load`; a folder that is not there has no runs. Raises `InvalidInput` for a filter or sort that cannot be read.
     """
     from ml_dash.experiment import Experiment
 
-    return list_runs(Experiment, local_path, remote, project, filter, sort)
+    return list_runs(Experiment, place_to_read(Experiment, local_path, remote, api_key), project, filter, sort)
 
 
 class RunView(msgspec.Struct, Generic[F], frozen=True, eq=False, kw_only=True):
@@ -85,7 +87,8 @@ class RunView(msgspec.Struct, Generic[F], frozen=True, eq=False, kw_only=True):
     metrics: dict[str, dict[str, Any]]
     counts: dict[str, int]
     _facade: type[F]
-    _place: str
+    _place: Place
+    _namespace: str = ""
 
     @property
     def workspace(self) -> str:
@@ -99,7 +102,7 @@ class RunView(msgspec.Struct, Generic[F], frozen=True, eq=False, kw_only=True):
 
     def load(self) -> F:
         """Open the run to read; see `load`. Raises `NotFound` where it was deleted since."""
-        return open_run(self._facade, self.name, self.project, self._place, None)
+        return open_run(self._facade, self.name, self.project, self._place, self._namespace)
 
     def __repr__(self) -> str:
         words = _words(self._facade)
@@ -110,7 +113,7 @@ class RunView(msgspec.Struct, Generic[F], frozen=True, eq=False, kw_only=True):
 class RunList(Sequence[RunView[F]]):
     """Runs in order. A slice is a list of its kind again."""
 
-    def __init__(self, views: Sequence[RunView[F]], facade: type[F], place: str) -> None:
+    def __init__(self, views: Sequence[RunView[F]], facade: type[F], place: Place) -> None:
         self._views = list(views)
         self._facade = facade
         self._place = place
@@ -169,7 +172,7 @@ class RunList(Sequence[RunView[F]]):
 
     def _title(self) -> str:
         runs = _words(self._facade).kind + ("" if len(self) == 1 else "s")
-        return f"{len(self) or 'no'} {runs} in {self._place}"
+        return f"{len(self) or 'no'} {runs} in {self._place.root or self._place}"
 
     def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         words = _words(self._facade)
@@ -177,17 +180,25 @@ class RunList(Sequence[RunView[F]]):
         return header, [_cells(view) for view in self._views[:MOST_ROWS]]
 
 
-def open_run(
-    facade: type[F], name: str, group: str, local_path: str | os.PathLike[str] | None, remote: str | None
-) -> F:
+def place_to_read(
+    facade: type[RunFacade], local_path: str | os.PathLike[str] | None, remote: str | None, api_key: str | None
+) -> Place:
+    """Where runs of `facade`'s kind are read. Raises `InvalidInput`."""
+    words = _words(facade)
+    return settle(local_path, remote, api_key, variable=words.variable, default=words.folder).to_read()
+
+
+def open_run(facade: type[F], name: str, group: str, place: Place, namespace: str = "") -> F:
     """A run of `facade`'s kind, opened to read; see `load`."""
-    run = cast("Callable[..., F]", facade)(name, group, local_path=local_path, remote=remote)
-    recorder = run._recorder  # noqa: SLF001  a facade has no public way to open without resuming
+    run = cast("Callable[..., F]", facade)(name, group, local_path=os.curdir)
+    run._at = place  # noqa: SLF001  a facade has no public way to open without resuming
+    recorder = run._recorder  # noqa: SLF001
+    recorder.key = recorder.key._replace(namespace=namespace)
     try:
         recorder.open_to_read()
     except NotFound as e:
-        found = _found(_words(facade).place(local_path), RunQuery())
-        raise NotFound(f"{e} {_nearest(found, recorder.key, _words(facade).group)}") from None
+        found = _found(place, RunQuery())
+        raise NotFound(f"{e} {_nearest(found, recorder.key, _words(facade).group, place.argument)}") from None
     if recorder.store is not None:
         # A list of a thousand runs, each loaded and read, keeps no more descriptors than the runs that are still held.
         weakref.finalize(recorder, recorder.store.close).atexit = False
@@ -195,7 +206,7 @@ def open_run(
     if record.kind != recorder.kind:
         package = _PACKAGES[record.kind]
         raise InvalidInput(
-            f"{run.path} was written by {package} (kind {record.kind!r}). Open it with {package}.load()."
+            f"{run.path or run.url} was written by {package} (kind {record.kind!r}). Open it with {package}.load()."
         )
     for said in ("description", "tags", "bindrs", "folder", "metadata"):
         setattr(run, said, getattr(record, said))
@@ -204,21 +215,17 @@ def open_run(
 
 def list_runs(
     facade: type[F],
-    local_path: str | os.PathLike[str] | None,
-    remote: str | None,
+    place: Place,
     group: str | None,
     filter_: str | Callable[[RunView[F]], Any] | None,
     sort: str | None,
 ) -> RunList[F]:
     """Runs of `facade`'s kind; see `runs`."""
     words = _words(facade)
-    if remote is not None:
-        raise InvalidInput("remote: this version of ml-dash lists runs of folders only; give `local_path` instead.")
     if group is not None:
         check_run_name(words.group, group)
     keeps, keeps_view = _filters(filter_)
     key = _sort_key(sort)
-    place = os.path.abspath(words.place(local_path))
     found = _found(place, RunQuery(project=group, series=True))
     found = [run for run in found if run.kind == words.kind and keeps(run)]
     if key is not None:
@@ -237,19 +244,14 @@ class _Words(NamedTuple):
     variable: str
     folder: str
 
-    def place(self, local_path: str | os.PathLike[str] | None) -> str:
-        if local_path is not None:
-            return os.fspath(local_path)
-        return os.environ.get(self.variable) or self.folder
-
 
 def _words(facade: type[RunFacade]) -> _Words:
     kind, group = facade._KIND, facade._GROUP  # noqa: SLF001  what a facade says for its package's own use
     return _Words(kind, group, _SERIES[kind], facade._FOLDER_VARIABLE, facade._FOLDER)  # noqa: SLF001
 
 
-def _found(place: str, query: RunQuery) -> list[Run]:
-    store = open_store(place)
+def _found(place: Place, query: RunQuery) -> list[Run]:
+    store = place.open()
     try:
         return store.find_runs(query)
     finally:
@@ -280,7 +282,7 @@ def _sort_key(sort: str | None) -> Callable[[Run], Any] | None:
     return sort_key(sort)
 
 
-def _view(run: Run, facade: type[F], place: str, now: float) -> RunView[F]:
+def _view(run: Run, facade: type[F], place: Place, now: float) -> RunView[F]:
     kind = _SERIES[run.kind]
     series = [one for one in run.series or () if one.kind == kind]
     return RunView(
@@ -297,6 +299,7 @@ def _view(run: Run, facade: type[F], place: str, now: float) -> RunView[F]:
         counts={one.name: one.count for one in series},
         _facade=facade,
         _place=place,
+        _namespace=run.key.namespace,
     )
 
 
@@ -315,8 +318,8 @@ def _cells(view: RunView[Any]) -> tuple[str, ...]:
     return view.name, view.project, view.status, created, summary(view.params), summary(last)
 
 
-def _nearest(found: list[Run], key: RunKey, group: str) -> str:
-    """What the caller may have meant. `group` is what projects are called."""
+def _nearest(found: list[Run], key: RunKey, group: str, argument: str) -> str:
+    """What the caller may have meant. `group` is what projects are called, `argument` what said where they are."""
     import difflib
 
     here = [run.key.name for run in found if run.key.project == key.project]
@@ -332,7 +335,7 @@ def _nearest(found: list[Run], key: RunKey, group: str) -> str:
         return f"The newest there: {', '.join(map(repr, here[:3]))}."
     if groups:
         return f"The {group}s there: {', '.join(map(repr, groups[:5]))}."
-    return "There is no run at all: is local_path right?"
+    return f"There is no run at all: is {argument} right?"
 
 
 def _or(names: Sequence[str]) -> str:

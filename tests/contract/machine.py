@@ -225,6 +225,8 @@ class StoreMachine(RuleBasedStateMachine):
     )
     def sample(self, data: st.DataObject, x: str | None, start: int, stop: int | None, max_points: int) -> None:
         series = self.draw_series(data)
+        if series.run not in self.model._runs:
+            max_points = max(max_points, 1)  # of two things that are wrong with a call, a store may name either
 
         def sample(store: Store, run: str) -> list[tuple[str, list[float]]]:
             sampled = store.sample(series._replace(run=run), "value", x, start, stop, max_points)

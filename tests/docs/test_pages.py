@@ -5,21 +5,42 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.docs.pages import Page, names, page
+from tests.server.processes import ServerProcess
 
 RUNNER = Path(__file__).with_name("page_runner.py")
 PASTED = {"docs/guides/cli.md"}
 """Pages whose terminal output is of runs that are not made on the page; tests/cli looks after those."""
+SERVED = {"README.md", "docs/guides/remote.md"}
+"""Pages that speak to a server at the address that a server has by default; here it is at another one."""
+DEFAULT = "http://localhost:3000"
 COMMAND = [sys.executable, "-W", "error::RuntimeWarning", "-W", "error::ResourceWarning", str(RUNNER)]
 
 
 @pytest.mark.parametrize("name", names())
 def test_page_runs_as_it_is_written(name: str, environment: dict[str, str], tmp_path: Path) -> None:
-    assert not complaint(page(name), environment, tmp_path)
+    (tmp_path / "page").mkdir()
+    with served(name, tmp_path / "served") as url:
+        document = page(name)
+        blocks = [block._replace(text=block.text.replace(DEFAULT, url)) for block in document.blocks]
+        document.blocks = blocks
+        assert not complaint(document, environment, tmp_path / "page")
+
+
+@contextmanager
+def served(name: str, folder: Path) -> Iterator[str]:
+    """The address of a server for the page, if it speaks to one."""
+    if name not in SERVED:
+        yield DEFAULT
+        return
+    with ServerProcess(folder) as server:
+        yield server.url.replace("127.0.0.1", "localhost")
 
 
 @pytest.mark.parametrize(
@@ -42,5 +63,6 @@ def complaint(document: Page, environment: dict[str, str], folder: Path) -> str:
     """What is not as the page says; "" if it is."""
     blocks = [block for block in document.blocks if block.info != "console" or document.name not in PASTED]
     given = json.dumps({"page": document.name, "blocks": blocks})
-    done = subprocess.run(COMMAND, input=given, cwd=folder, env=environment, capture_output=True, text=True)
+    own = environment | {"XDG_STATE_HOME": str(folder.parent / "state")}
+    done = subprocess.run(COMMAND, input=given, cwd=folder, env=own, capture_output=True, text=True)
     return done.stderr + done.stdout if done.returncode else ""

@@ -73,7 +73,7 @@ def test_start_gives_the_experiment_and_logs_a_message(exp: Experiment) -> None:
     assert exp.run.start(message="second") is exp
     exp.run.complete()
     assert messages(exp) == ["first", "made before", "wins", "second"]
-    assert len(json.loads(Path(exp.path, "experiment.json").read_text())["attempts"]) == 2
+    assert len(json.loads(Path(str(exp.path), "experiment.json").read_text())["attempts"]) == 2
 
 
 @pytest.mark.parametrize(("end", "status"), [("complete", "COMPLETED"), ("fail", "FAILED"), ("cancel", "CANCELLED")])
@@ -84,7 +84,7 @@ def test_a_run_ends_as_it_is_told(exp: Experiment, end: str, status: str) -> Non
     exp.run.complete()
     exp.run.fail()
     assert (exp.status, exp.is_open, messages(exp)) == (status, False, [])
-    assert json.loads(Path(exp.path, "experiment.json").read_text())["status"] == status
+    assert json.loads(Path(str(exp.path), "experiment.json").read_text())["status"] == status
 
 
 @pytest.mark.parametrize("end", ["fail", "cancel"])
@@ -205,7 +205,7 @@ def test_the_decorator_passes_the_experiment_by_keyword(tmp_path: Path) -> None:
     assert len({id(got) for got, _ in seen if got}) == 5, "a run of its own each"
     opened = load("exp", "project", local_path=tmp_path)
     assert (opened.status, (opened.data or {})["tags"]) == ("COMPLETED", ["a"])
-    assert len(json.loads(Path(opened.path, "experiment.json").read_text())["attempts"]) == 6
+    assert len(json.loads(Path(str(opened.path), "experiment.json").read_text())["attempts"]) == 6
 
 
 def test_the_decorator_returns_what_the_function_does_and_fails_as_it_does(tmp_path: Path) -> None:
@@ -332,7 +332,7 @@ def test_dxp_goes_on_in_the_next_script(script: Any, tmp_path: Path) -> None:
     for index in range(3):
         done = script(f"assert dxp.metrics('loss').append(value=1)['index'] == {index}")
         assert done.returncode == 0, done.stderr
-    assert len(json.loads(Path(dxp_of(tmp_path).path, "experiment.json").read_text())["attempts"]) == 3
+    assert len(json.loads(Path(str(dxp_of(tmp_path).path), "experiment.json").read_text())["attempts"]) == 3
 
 
 def test_a_forked_child_does_not_end_its_parents_dxp(script: Any, tmp_path: Path) -> None:

@@ -524,12 +524,6 @@ def test_a_program_that_changes_its_folder_goes_on_in_the_one_that_was_meant(
 @pytest.mark.parametrize(
     ("kwargs", "kind", "error"),
     [
-        (
-            {"remote": "http://localhost:3000"},
-            InvalidInput,
-            "remote: this version of ml-dash keeps runs in folders only",
-        ),
-        ({"remote": "http://localhost:3000", "api_key": "x", "local_path": "y"}, InvalidInput, "give `local_path`"),
         ({"local_path": ""}, InvalidInput, "local_path is empty"),
         ({"local_path": 5}, InvalidType, "local_path: expected a folder as text or Path; got 5 of type int"),
         ({"local_path": b"x"}, InvalidType, "local_path: expected a folder"),
@@ -573,19 +567,10 @@ def test_what_is_no_name_is_refused_where_the_run_is_made(door: Door, name: Any,
     assert not root.exists()
 
 
-def test_an_environment_that_names_a_server_is_not_passed_over(
-    door: Door, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who set it up to track on a server is told, rather than left with a folder; a folder that is given says what is meant."""
-    monkeypatch.setenv("ML_DASH_URL", "http://localhost:3000")
-    with pytest.raises(InvalidInput, match="ML_DASH_URL"):
-        door.make("run", "group")
-    assert door.make("run", "group", local_path=root).path == str(root / "group/run")
-
-
 def test_a_server_is_no_folder(door: Door) -> None:
-    with pytest.raises(InvalidInput, match="only folders can be opened"):
-        door.open(door.make("run", "group", local_path="http://localhost:3000"))
+    """Other modes are in test_remote.py."""
+    with pytest.raises(InvalidInput, match="local_path: .* is a server's address, not a folder; give it as remote="):
+        door.make("run", "group", local_path="http://localhost:3000")
 
 
 def test_a_folder_that_cannot_be_made_is_an_oserror_at_the_start(door: Door, tmp_path: Path) -> None:

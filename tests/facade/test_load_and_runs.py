@@ -191,8 +191,8 @@ def test_wrong_names_and_places(door: Door, root: Path) -> None:
         door.load("../x", "p", local_path=root)
     with pytest.raises(InvalidInput, match=f"{door.group} ''"):
         door.runs(local_path=root, **{door.group: ""})
-    for call in (lambda: door.load("a", "p", remote="http://x"), lambda: door.runs(remote="http://x")):
-        with pytest.raises(InvalidInput, match="remote: "):
+    for call in (lambda: door.load("a", "p", remote="x:1"), lambda: door.runs(remote="x:1")):
+        with pytest.raises(InvalidInput, match="remote: 'x:1' is no address of a server"):
             call()
 
 

@@ -570,7 +570,7 @@ def test_a_file_where_a_folder_should_be(world):
     with pytest.raises(OSError, match="run"):
         Experiment("run", "real", local_path=root).run.start()
     with Experiment("other", "real", local_path=root).run as run:
-        (Path(run.path) / "metrics").write_text("in the way")
+        (Path(str(run.path)) / "metrics").write_text("in the way")
         with pytest.raises(OSError, match="metrics"):
             run.metrics("loss").append(value=1)
     assert (root / "project").read_text() == (root / "real" / "run").read_text() == "in the way"

@@ -91,7 +91,7 @@ def test_names_on_disk_are_dreamlakes(made: Session) -> None:
     """tracks/ and session.json, with a workspace and a trackId."""
     with made as session:
         session.track("train_loss", description="d").append(value=0.5, epoch=1)
-    folder = Path(made.path)
+    folder = Path(str(made.path))
     assert (folder / "tracks/train_loss/data.jsonl").read_text() == '{"index": 0, "data": {"value": 0.5, "epoch": 1}}\n'
     assert json.loads((folder / "tracks/train_loss/metadata.json").read_text())["trackId"] == "local-track-train_loss"
     record = json.loads((folder / "session.json").read_text())

@@ -103,7 +103,7 @@ def about(experiment: Experiment, session: Session) -> None:
         assert_type(either.id, str | None)
         assert_type(either.status, str | None)
         assert_type(either.url, str | None)
-        assert_type(either.path, str)
+        assert_type(either.path, str | None)
         assert_type(either.data, Answer | None)
         assert_type(either.is_open, bool)
         assert_type(either.mode, OperationMode)

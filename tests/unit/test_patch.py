@@ -31,7 +31,7 @@ class Spell:
     """A run and the set of its attempts whose processes are dead."""
 
     def __init__(self) -> None:
-        self.run = new_run(KEY, NOW)
+        self.run = new_run(KEY, RunPatch(), NOW)
         self.dead: set[str] = set()
         self.now = NOW
 
@@ -66,7 +66,7 @@ def test_ids_are_128_bits() -> None:
 
 def test_the_old_run_is_left_alone() -> None:
     """A patch makes a new record; nothing of the old one changes, its lists and mappings included."""
-    old = apply_patch(new_run(KEY, NOW), RunPatch(params={"a": 1}, join="p1"), NOW, alive=lambda _: True)
+    old = apply_patch(new_run(KEY, RunPatch(), NOW), RunPatch(params={"a": 1}, join="p1"), NOW, alive=lambda _: True)
     before = msgspec.json.encode(old)
     patch = RunPatch(tags=["t"], params={"b": 1}, join="p2", leave="p1", status="FAILED")
     new = apply_patch(old, patch, NOW, alive=lambda _: True)
@@ -77,7 +77,7 @@ def test_the_old_run_is_left_alone() -> None:
 def test_an_attempt_tells_where_and_when_it_started() -> None:
     """Host, pid, time, and the length of each series at that moment."""
     run = apply_patch(
-        new_run(KEY, NOW),
+        new_run(KEY, RunPatch(), NOW),
         RunPatch(join="p1"),
         NOW,
         alive=lambda _: True,

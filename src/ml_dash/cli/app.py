@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import ml_dash
-from ml_dash.cli import compare, doctor, export, list, plot, rm, show, tail  # noqa: A004  commands have these names
+from ml_dash.cli import compare, doctor, export, list, plot, rm, server, show, sync, tail, token  # noqa: A004  commands have these names
 from ml_dash.cli.ends import debugging, guarded
 from ml_dash.cli.output import complain
 
@@ -22,7 +22,7 @@ _EPILOG = (
 
 app = typer.Typer(
     name="ml-dash",
-    help="Look at the runs that ml-dash and dreamlake keep in a folder.",
+    help="Look at the runs that ml-dash and dreamlake keep in a folder or at a server.",
     epilog=_EPILOG,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -38,8 +38,11 @@ for _name, _command, _short in (
     ("compare", compare.compare, "Runs side by side."),
     ("doctor", doctor.examine, "Find what is damaged; --repair repairs it."),
     ("rm", rm.remove, "Delete runs."),
+    ("sync", sync.send, "Send runs to a server, all that it does not have yet."),
+    ("server", server.start, "Serve a folder of runs over HTTP."),
 ):
     app.command(_name, short_help=_short)(guarded(_command))
+app.add_typer(token.app, name="token", short_help="Make, list and revoke the tokens of a server.")
 
 
 def _print_version(wanted: bool) -> None:
@@ -54,7 +57,7 @@ def start(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Look at the runs that ml-dash and dreamlake keep in a folder."""
+    """Look at the runs that ml-dash and dreamlake keep in a folder or at a server."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

@@ -67,7 +67,8 @@ class Axis:
             every = max(1, math.ceil((high - low + 1) / max(most, 1)))
             return [10.0**i for i in range(low, high + 1, every)]
         between = [m * 10.0**e for e in range(low - 1, high + 1) for m in (1, 2, 5)]
-        inside = [value for value in between if self.low - 1e-9 <= math.log10(value) <= self.high + 1e-9]
+        # Below the least float there is a 0, which has no logarithm.
+        inside = [value for value in between if value and self.low - 1e-9 <= math.log10(value) <= self.high + 1e-9]
         if len(inside) > 1:
             return inside
         low_value, high_value = 10.0**self.low, 10.0**self.high

@@ -10,8 +10,9 @@ import typer
 from ml_dash.cli import output
 from ml_dash.cli.completion import complete_run
 from ml_dash.cli.opened import Opened, find_runs
-from ml_dash.cli.options import FolderOption, JsonOption
+from ml_dash.cli.options import ApiKeyOption, FolderOption, JsonOption, RemoteOption
 from ml_dash.cli.output import Cell, Column
+from ml_dash.cli.places import Where
 from ml_dash.cli.traces import Trace, traces_of
 from ml_dash.errors import InvalidInput
 
@@ -26,10 +27,12 @@ def compare(
         typer.Option("--all", "-a", help="Also parameters that are the same, and series that only some runs have."),
     ] = False,
     folder: FolderOption = None,
+    remote: RemoteOption = None,
+    api_key: ApiKeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare runs: the parameters that differ; last, least and greatest value of the series that all have."""
-    found = find_runs(folder, runs)
+    found = find_runs(Where(folder, remote, api_key), runs)
     if len(found) < 2:
         raise InvalidInput(f"compare takes two different runs or more; got {', '.join(map(repr, runs))}.")
     traces = [_traces(opened) for opened in found]

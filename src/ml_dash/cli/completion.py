@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections import Counter
 
 import typer
 
-from ml_dash.cli.places import default_folder
+from ml_dash.cli.places import Where
 from ml_dash.errors import MlDashError
 from ml_dash.model import Run, RunQuery
 
@@ -37,7 +36,7 @@ def complete_series(ctx: typer.Context, incomplete: str) -> Offers:
     run = ctx.params.get("run") or ""
     try:
         _quiet()
-        opened = find_run(ctx.params.get("folder"), run)
+        opened = find_run(_where(ctx), run)
         infos = opened.store.describe(opened.run.id)
     except (MlDashError, OSError):
         return []
@@ -45,11 +44,12 @@ def complete_series(ctx: typer.Context, incomplete: str) -> Offers:
 
 
 def _runs(ctx: typer.Context) -> list[Run]:
-    from ml_dash.store import open_store
-
     _quiet()
-    root = ctx.params.get("folder") or default_folder()
-    return open_store(root).find_runs(RunQuery()) if os.path.isdir(root) else []
+    return _where(ctx).place().open().find_runs(RunQuery())
+
+
+def _where(ctx: typer.Context) -> Where:
+    return Where(ctx.params.get("folder") or None, ctx.params.get("remote"), ctx.params.get("api_key"))
 
 
 def _quiet() -> None:

@@ -1,8 +1,11 @@
-"""``ml-dash doctor``: tells what is damaged, left over or in the way below a folder, and repairs what can be."""
+"""``ml-dash doctor``: tells what is damaged, left over or in the way below a folder, and repairs what can be; and what waits for a
+server."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -11,13 +14,19 @@ import typer
 from ml_dash.cli import output
 from ml_dash.cli.completion import complete_run
 from ml_dash.cli.ends import FAILED
-from ml_dash.cli.opened import find_run, open_folder
+from ml_dash.cli.opened import find_run
 from ml_dash.cli.options import FolderOption, JsonOption
-from ml_dash.cli.places import default_folder, folders_of
-from ml_dash.errors import MlDashError
+from ml_dash.cli.places import Where, default_folder, folders_of, no_folder
+from ml_dash.errors import MlDashError, NotFound
+from ml_dash.store.spools import spools
+from ml_dash.times import iso
 
 if TYPE_CHECKING:
     from ml_dash.doctor import Finding
+    from ml_dash.sync import Waiting
+
+SPOOLS = "the spools of this machine"
+"""What is looked at where there is no folder of runs."""
 
 
 def examine(
@@ -35,11 +44,9 @@ def examine(
     as_json: JsonOption = False,
 ) -> None:
     """Examine runs; --repair repairs. Exit code 1 if anything is found, with --repair if anything is left."""
-    from ml_dash import doctor
-
     path = _path(place, folder)
     with output.busy(f"examining {path}"):
-        findings = doctor.examine(path, deep=deep)
+        findings = _findings(path, deep=deep, named=place is not None or folder is not None)
     done: list[str | None] = []
     for finding in findings:
         done.append(_repaired(finding) if repair and finding.repairable else None)
@@ -48,11 +55,41 @@ def examine(
     left = sum(one is None for one in done)
     if as_json:
         documents = [_document(finding, one) for finding, one in zip(findings, done, strict=True)]
-        output.print_json({"path": os.path.abspath(path), "findings": documents})
+        output.print_json({"path": None if path == SPOOLS else os.path.abspath(path), "findings": documents})
     else:
         _print_sum(path, findings, left, repair=repair)
     if left:
         raise typer.Exit(FAILED)
+
+
+def _findings(path: str, *, deep: bool, named: bool) -> list[Finding]:
+    """What is wrong in the folder, and with the sending of its runs; where nobody `named` it, also what waits in the spools of this
+    machine, beside which the folder need not be there. Raises `NotFound` where there is nothing to look at."""
+    from ml_dash import doctor, sync
+
+    waiting = [] if named else sync.waiting()
+    found = []
+    if path != SPOOLS:
+        found = doctor.examine(path, deep=deep)
+        with suppress(NotFound):
+            waiting += sync.waiting_below(path)
+    return found + [finding for one in waiting for finding in _of_sending(one)]
+
+
+def _of_sending(one: Waiting) -> Iterator[Finding]:
+    from ml_dash.doctor import Finding
+
+    if one.left and (one.why or not one.held):
+        what = f"{one.left.points:,} points and {one.left.changes:,} changes are not at {one.server}"
+        since = (
+            f"; the last was sent {output.when(iso(int(one.sent * 1000)))}" if one.sent else "; nothing was sent yet"
+        )
+        why = f": {one.why}" if one.why else "; no process has the run open"
+        yield Finding("unsent", one.path, None, what + since + why, f"Run: {one.command}", False, one.path)
+    if one.refused:
+        what = f"{one.server} refused {output.count(one.refused, 'row')} for good; they are kept here, with the reason"
+        remedy = "Look at them. Once they are not needed any more, delete this file."
+        yield Finding("refused", one.refused_path, None, what, remedy, False, one.path)
 
 
 def _repaired(finding: Finding) -> str | None:
@@ -67,16 +104,22 @@ def _repaired(finding: Finding) -> str | None:
 
 
 def _path(place: str | None, folder: str | None) -> str:
-    """A folder as it is given, else the folder of the run that is meant, else the folder of all runs."""
+    """A folder as it is given, else the folder of the run that is meant, else the folder of all runs; where that is not there,
+    and was not named, there are spools to look at."""
     if place is None:
-        return open_folder(folder)[0]
+        root = folder if folder is not None else default_folder()
+        if os.path.isdir(root):
+            return root
+        if folder is None and any(spools()):
+            return SPOOLS
+        raise no_folder(root, named=folder is not None)
     if os.path.isdir(place) and (os.sep in place or folder is None):
         return place
     root = folder if folder is not None else default_folder()
     damaged = folders_of(root, place) if os.path.isdir(root) else []
     if len(damaged) == 1:
         return damaged[0][1]
-    return find_run(folder, place).path
+    return find_run(Where(root), place).path
 
 
 def _document(finding: Finding, done: str | None) -> dict[str, Any]:

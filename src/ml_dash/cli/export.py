@@ -16,8 +16,9 @@ from typing import Annotated, BinaryIO
 import typer
 
 from ml_dash.cli.opened import find_run, find_series
-from ml_dash.cli.options import FolderOption, RunArgument, SomeSeries
+from ml_dash.cli.options import ApiKeyOption, FolderOption, RemoteOption, RunArgument, SomeSeries
 from ml_dash.cli.output import binary_stdout, count, progress, to_stderr
+from ml_dash.cli.places import Where
 from ml_dash.cli.tables import Source, write_csv, write_jsonl, write_parquet
 from ml_dash.errors import InvalidInput
 from ml_dash.model import LOGS
@@ -57,11 +58,13 @@ def export(
     ] = None,
     logs: Annotated[bool, typer.Option("--logs", "-l", help="The log in place of series.")] = False,
     folder: FolderOption = None,
+    remote: RemoteOption = None,
+    api_key: ApiKeyOption = None,
 ) -> None:
     """Export series as CSV, Parquet or JSONL. JSONL is lossless: the lines as they are stored."""
     form = form or _by_ending(file)
     wanted = [field for field in fields.split(",") if field] if fields is not None else None
-    opened = find_run(folder, run)
+    opened = find_run(Where(folder, remote, api_key), run)
     if logs and series:
         raise InvalidInput(f"--logs takes no series; got {', '.join(series)}. The log of a run is one.")
     keys = [opened.series(LOGS, "")] if logs else [opened.series(i.kind, i.name) for i in find_series(opened, series)]

@@ -1,4 +1,4 @@
-"""``ml-dash list``: the runs of a folder, as a table that fits."""
+"""``ml-dash list``: the runs of a folder or server, as a table that fits."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from ml_dash.cli import output
-from ml_dash.cli.opened import is_number, open_folder
-from ml_dash.cli.options import FolderOption, JsonOption
+from ml_dash.cli.opened import is_number, open_place
+from ml_dash.cli.options import ApiKeyOption, FolderOption, JsonOption, RemoteOption
 from ml_dash.cli.output import Cell, Column
-from ml_dash.cli.places import closest
+from ml_dash.cli.places import Where, closest
 from ml_dash.cli.records import run_document, seconds_of
 from ml_dash.cli.references import PARAMS, Reference, as_sort
 from ml_dash.errors import NotFound
 from ml_dash.model import METRICS, TRACKS, Run, RunQuery
+from ml_dash.place import Place
 from ml_dash.query import AXES, compile_filter, last_value, needs_series, sort_key
 from ml_dash.store.base import Store
 
@@ -37,6 +38,8 @@ _CHOSEN = 6
 
 def list_runs(
     folder: FolderOption = None,
+    remote: RemoteOption = None,
+    api_key: ApiKeyOption = None,
     project: Annotated[
         str | None, typer.Option("--project", "-p", metavar="NAME", help="Only runs of this project (workspace).")
     ] = None,
@@ -76,7 +79,7 @@ def list_runs(
     as_json: JsonOption = False,
 ) -> None:
     """List runs, newest first, with the parameters that differ and the last values."""
-    root, store = open_folder(folder)
+    place, store = open_place(Where(folder, remote, api_key))
     wanted = [Reference(text) for text in _split(columns)] if columns is not None else None
     order = as_sort(sort) if sort is not None else None
     matches = compile_filter(filter_) if filter_ is not None else None
@@ -88,7 +91,7 @@ def list_runs(
         text is not None and needs_series(text.strip().removeprefix("-")) for text in (filter_, order)
     )
 
-    runs = _of_project(store, root, project, all_series)
+    runs = _of_project(store, str(place), project, all_series)
     known = len(runs)
     runs = [run for run in runs if matches is None or matches(run)]
     if key is not None:
@@ -100,13 +103,12 @@ def list_runs(
         _fill_series(store, runs, project)
 
     if as_json:
-        output.print_json(
-            {"folder": os.path.abspath(root), "total": total, "runs": [run_document(run) for run in runs]}
-        )
+        documents = [run_document(run) for run in runs]
+        output.print_json({"folder": place.root, "server": place.server, "total": total, "runs": documents})
         return
     if runs:
         _print_table(runs, wanted, with_project=project is None)
-    _print_rest(len(runs), total, known, root, sort)
+    _print_rest(len(runs), total, known, place, sort)
 
 
 def _split(columns: str) -> list[str]:
@@ -246,11 +248,11 @@ def _wide(column: Column, texts: list[Cell]) -> int:
     return output.table_width([column], [[text] for text in texts])
 
 
-def _print_rest(shown: int, total: int, known: int, root: str, sort: str | None) -> None:
+def _print_rest(shown: int, total: int, known: int, place: Place, sort: str | None) -> None:
     """What is not in the table, on standard error."""
     if not known:
-        hint = _hint(root)
-        output.to_stderr((f"No runs in {root}.{hint}", "dim"))
+        hint = _hint(place.root) if place.root is not None else ""
+        output.to_stderr((f"No runs in {place}.{hint}", "dim"))
     elif not total:
         output.to_stderr((f"None of {output.count(known, 'run')} matches.", "dim"))
     elif shown < total:
@@ -260,7 +262,7 @@ def _print_rest(shown: int, total: int, known: int, root: str, sort: str | None)
 
 def _hint(root: str) -> str:
     """Where the folder is a project's, or a run's, which of its parents to give."""
-    from ml_dash.cli.places import run_at
+    from ml_dash.store.run_folders import run_at
 
     if run_at(root) is not None:
         return f" It is the folder of one run: try `ml-dash show {root}`."

@@ -9,12 +9,13 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, NoReturn
 
 from ml_dash import codec
-from ml_dash.cli.places import closest, default_folder, folders_of, run_at, run_path
+from ml_dash.cli.places import Where, closest, folders_of
 from ml_dash.errors import InvalidInput, NotFound
 from ml_dash.model import LOGS, Run, RunKey, RunQuery, SeriesInfo, SeriesKey
+from ml_dash.place import Place
 from ml_dash.query import AXES
-from ml_dash.store import open_store
 from ml_dash.store.base import Store
+from ml_dash.store.run_folders import run_at
 
 ID_PREFIX = 6
 """Characters of an id that will do; less is more likely a misspelled name."""
@@ -23,9 +24,9 @@ _ENDS = 20
 
 
 class Opened(NamedTuple):
-    """A run, and the store over the folder `root` that has it."""
+    """A run, and the store of the place that has it."""
 
-    root: str
+    place: Place
     store: Store
     run: Run
 
@@ -36,51 +37,49 @@ class Opened(NamedTuple):
 
     @property
     def path(self) -> str:
-        """The run's folder."""
-        return run_path(os.path.abspath(self.root), self.run.key)
+        """The run's folder, or its address at the server."""
+        return self.place.path(self.run.key) or self.place.url(self.run.key) or ""
 
     def series(self, kind: str, name: str) -> SeriesKey:
         """The key of a series of the run."""
         return SeriesKey(self.run.id, kind, name)
 
 
-# ---------------------------------------------------------------- the folder and its runs
+# ---------------------------------------------------------------- the place and its runs
 
 
-def open_folder(folder: str | None) -> tuple[str, Store]:
-    """The folder that the user means, and its store. Raises `NotFound` where there is none."""
-    root = folder if folder is not None else default_folder()
-    if not os.path.isdir(root):
-        hint = "" if folder is not None else " Give --dir, set ML_DASH_DIR, or go to the folder above it."
-        raise NotFound(f"there is no folder {root!r} here ({os.path.abspath(root)}).{hint}")
-    return root, open_store(root)
+def open_place(where: Where) -> tuple[Place, Store]:
+    """The place that the user means, and its store. Raises `NotFound` where there is no such folder."""
+    place = where.place()
+    return place, place.open()
 
 
-def find_run(folder: str | None, text: str) -> Opened:
+def find_run(where: Where, text: str) -> Opened:
     """The run that `text` names: ``name``, ``project/name``, an id or the beginning of one, the path of a run's folder.
 
     Raises `NotFound` with the closest names, `InvalidInput` that lists the candidates, and what is wrong with a damaged run.
     """
-    return _Folder(folder).find(text)
+    return _Runs(where).find(text)
 
 
-def find_runs(folder: str | None, texts: Sequence[str]) -> list[Opened]:
+def find_runs(where: Where, texts: Sequence[str]) -> list[Opened]:
     """`find_run` for each, a run that is named twice only once."""
-    runs = _Folder(folder)
+    runs = _Runs(where)
     found: dict[tuple[str, RunKey], Opened] = {}
     for text in texts:
         opened = runs.find(text)
-        found.setdefault((os.path.realpath(opened.root), opened.run.key), opened)
+        found.setdefault((os.path.realpath(opened.path), opened.run.key), opened)
     return list(found.values())
 
 
-class _Folder:
-    """The folder that the user means, listed once. It need not be there where runs are named by their paths."""
+class _Runs:
+    """The runs of the place that the user means, listed once. A folder need not be there where runs are named by their paths."""
 
-    def __init__(self, folder: str | None) -> None:
-        self._given = folder
-        self._root = folder if folder is not None else default_folder()
-        self._store = open_store(self._root) if os.path.isdir(self._root) else None
+    def __init__(self, where: Where) -> None:
+        self._where = where
+        self._place = where.named()
+        there = self._place.root is None or os.path.isdir(self._place.root)
+        self._store = self._place.open() if there else None
         with warnings.catch_warnings():
             # Runs that are left out of the list are nobody's concern, unless one of them is meant: `_damaged`.
             warnings.simplefilter("ignore")
@@ -91,11 +90,12 @@ class _Folder:
         if len(found) > 1:
             _ambiguous(text, found)
         if found and self._store is not None:
-            return Opened(self._root, self._store, self._store.get_run(found[0].key))
+            return Opened(self._place, self._store, self._store.get_run(found[0].key))
         at = run_at(text)
         if at is not None:
-            store = open_store(at[0])
-            return Opened(at[0], store, store.get_run(at[1]))
+            place = Place(at[0], None, None)
+            store = place.open()
+            return Opened(place, store, store.get_run(at[1]))
         return self._damaged(text)
 
     def _matching(self, text: str) -> list[Run]:
@@ -106,13 +106,13 @@ class _Folder:
 
     def _damaged(self, text: str) -> Opened:
         """A run that could not be listed raises what is wrong with it; any other, `NotFound`."""
-        root, store = open_folder(self._given)
-        for key, _ in folders_of(root, text):
-            return Opened(root, store, store.get_run(key))
+        place, store = open_place(self._where)
+        for key, _ in folders_of(place.root, text) if place.root is not None else ():
+            return Opened(place, store, store.get_run(key))
         if not self._runs:
-            raise NotFound(f"there is no run {text!r}: {root!r} holds no runs.")
+            raise NotFound(f"there is no run {text!r}: {str(place)!r} holds no runs.")
         names = [name for run in self._runs for name in (run.key.name, f"{run.key.project}/{run.key.name}")]
-        raise NotFound(f"there is no run {text!r} in {root!r}.{closest(text, names)} `ml-dash list` shows all.")
+        raise NotFound(f"there is no run {text!r} in {str(place)!r}.{closest(text, names)} `ml-dash list` shows all.")
 
 
 def _ambiguous(text: str, runs: list[Run]) -> NoReturn:

@@ -17,6 +17,29 @@ FolderOption = Annotated[
         help="The folder of the runs. Else ML_DASH_DIR, .ml-dash, or .dreamlake (DREAMLAKE_DIR) if only that is there.",
     ),
 ]
+RemoteOption = Annotated[
+    str | None,
+    typer.Option(
+        "--remote",
+        metavar="URL",
+        show_default=False,
+        help="The server of the runs, in place of a folder. Else ML_DASH_URL, unless --dir is given.",
+    ),
+]
+ApiKeyOption = Annotated[
+    str | None,
+    typer.Option("--api-key", metavar="TOKEN", show_default=False, help="The server's token. Else ML_DASH_API_KEY."),
+]
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="DIR",
+        envvar="ML_DASH_STORE",
+        show_default=False,
+        help="The folder that the server serves. Else that of the other commands: ML_DASH_DIR, .ml-dash.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", autocompletion=complete_run, help="The run.")]
 SomeSeries = Annotated[

@@ -5,10 +5,13 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable
+from typing import NamedTuple
 
+from ml_dash.errors import InvalidInput, NotFound
 from ml_dash.model import RunKey
 from ml_dash.names import decode_segment, encode_segment
-from ml_dash.store.run_folder import RECORDS, find_segment, read_record
+from ml_dash.place import URL, Place, settle
+from ml_dash.store.run_folder import RECORDS, find_segment
 
 
 def default_folder() -> str:
@@ -22,26 +25,33 @@ def default_folder() -> str:
     return theirs or (".dreamlake" if os.path.isdir(".dreamlake") else ".ml-dash")
 
 
-def run_at(path: str) -> tuple[str, RunKey] | None:
-    """Root folder and key of the run whose folder is `path`; None if it is no run's folder."""
-    place = os.path.abspath(path)
-    for kind, record in RECORDS.items():
-        doc = read_record(os.path.join(place, record))
-        if doc is not None:
-            above = os.path.dirname(place)
-            group = "project" if kind == "experiment" else "workspace"
-            name = decode_segment(os.path.basename(place)) or str(doc.get("name"))
-            project = decode_segment(os.path.basename(above)) or str(doc.get(group))
-            return os.path.dirname(above), RunKey("", project, name)
-    return None
+def no_folder(folder: str, *, named: bool) -> NotFound:
+    """The error for a folder that is not there. `named`: by the user."""
+    hint = "" if named else " Give --dir, set ML_DASH_DIR, or go to the folder above it."
+    return NotFound(f"there is no folder {folder!r} here ({os.path.abspath(folder)}).{hint}")
 
 
-def run_path(root: str, key: RunKey) -> str:
-    """The folder of the run `key` below `root`, as it is spelled on disk."""
-    place = root
-    for part in (key.project, key.name):
-        place = os.path.join(place, find_segment(place, encode_segment(part), part) or encode_segment(part))
-    return place
+class Where(NamedTuple):
+    """What the user said of where the runs are: --dir, --remote, --api-key."""
+
+    folder: str | None = None
+    remote: str | None = None
+    api_key: str | None = None
+
+    def place(self) -> Place:
+        """The folder or the server that is meant. Raises `InvalidInput`, `NotFound` where there is no such folder."""
+        place = self.named()
+        if place.root is not None and not os.path.isdir(place.root):
+            raise no_folder(str(place.named), named=self.folder is not None)
+        return place
+
+    def named(self) -> Place:
+        """The same, whether or not the folder is there."""
+        if self.folder is not None and self.remote is not None:
+            raise InvalidInput("--dir and --remote: runs are looked for in one place; give the one or the other.")
+        if self.folder is None and (self.remote is not None or os.environ.get(URL)):
+            return settle(None, self.remote, self.api_key).to_read()
+        return Place(self.folder if self.folder is not None else default_folder(), None, None)
 
 
 def folders_of(root: str, text: str) -> list[tuple[RunKey, str]]:

@@ -12,8 +12,8 @@ from ml_dash.cli.canvas import ACROSS
 from ml_dash.cli.chart import ASCII_FRAME, FRAME, MARKS, Bucket, Chart, smoothed, style
 from ml_dash.cli.completion import complete_run, complete_series
 from ml_dash.cli.opened import Opened, fields_of, find_runs, find_series
-from ml_dash.cli.options import FolderOption, JsonOption, RunArgument
-from ml_dash.cli.places import closest
+from ml_dash.cli.options import ApiKeyOption, FolderOption, JsonOption, RemoteOption, RunArgument
+from ml_dash.cli.places import Where, closest
 from ml_dash.errors import NotFound
 from ml_dash.model import SeriesInfo
 
@@ -75,11 +75,13 @@ def plot(
     ] = None,
     height: Annotated[int | None, typer.Option("--height", metavar="N", min=6, help="Lines. Else what fits.")] = None,
     folder: FolderOption = None,
+    remote: RemoteOption = None,
+    api_key: ApiKeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Plot series in the terminal: of every column the line and what it spans, no extreme is lost."""
     wide = width or output.width() or _WIDTH
-    runs = find_runs(folder, [run, *(more or [])])
+    runs = find_runs(Where(folder, remote, api_key), [run, *(more or [])])
     wanted = [
         (opened, info, name)
         for opened in runs

@@ -13,13 +13,14 @@ from ml_dash.cli import output
 from ml_dash.cli.completion import complete_run
 from ml_dash.cli.ends import FAILED
 from ml_dash.cli.opened import Opened, find_runs
-from ml_dash.cli.options import FolderOption, JsonOption
+from ml_dash.cli.options import ApiKeyOption, FolderOption, JsonOption, RemoteOption
 from ml_dash.cli.output import Cell, Column
+from ml_dash.cli.places import Where
 from ml_dash.errors import Conflict, InvalidInput
 
 
 class Doomed(NamedTuple):
-    """A run that is to be deleted, and what goes with it."""
+    """A run that is to be deleted, and what goes with it: all files of its folder, or at a server those that were stored."""
 
     opened: Opened
     status: str
@@ -34,10 +35,12 @@ def remove(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Also runs that are being written.")] = False,
     folder: FolderOption = None,
+    remote: RemoteOption = None,
+    api_key: ApiKeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Delete runs with all that they hold, for good."""
-    doomed = [_doomed(opened) for opened in find_runs(folder, runs)]
+    doomed = [_doomed(opened) for opened in find_runs(Where(folder, remote, api_key), runs)]
     alive = [one.opened.label for one in doomed if one.status == "RUNNING"]
     if alive and not force and not dry_run:
         raise Conflict(f"{', '.join(alive)} is being written; nothing is deleted. Stop it first, or give --force.")
@@ -56,9 +59,12 @@ def remove(
 
 
 def _doomed(opened: Opened) -> Doomed:
-    path = opened.path
-    sizes = [os.lstat(os.path.join(place, name)).st_size for place, _, names in os.walk(path) for name in names]
-    return Doomed(opened, opened.run.shown_status(time.time()), path, sum(sizes), len(sizes))
+    path, status = opened.path, opened.run.shown_status(time.time())
+    if opened.place.root is None:
+        sizes = [file.size_bytes for file in opened.store.find_files(opened.run.id)]
+    else:
+        sizes = [os.lstat(os.path.join(place, name)).st_size for place, _, names in os.walk(path) for name in names]
+    return Doomed(opened, status, path, sum(sizes), len(sizes))
 
 
 def _print(doomed: list[Doomed]) -> None:

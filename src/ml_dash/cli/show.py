@@ -9,8 +9,9 @@ import typer
 
 from ml_dash.cli import output
 from ml_dash.cli.opened import Opened, find_run, find_series, last_points
-from ml_dash.cli.options import FolderOption, JsonOption, RunArgument
+from ml_dash.cli.options import ApiKeyOption, FolderOption, JsonOption, RemoteOption, RunArgument
 from ml_dash.cli.output import Cell, Column
+from ml_dash.cli.places import Where
 from ml_dash.cli.records import run_document, seconds_of, series_document
 from ml_dash.cli.sparkline import ASCII, BLOCKS, sparkline
 from ml_dash.cli.traces import BUCKETS, Trace, traces_of
@@ -26,13 +27,15 @@ LEVEL_STYLES = {"debug": "dim", "warn": "yellow", "error": "red", "fatal": "bold
 def show(
     run: RunArgument,
     folder: FolderOption = None,
+    remote: RemoteOption = None,
+    api_key: ApiKeyOption = None,
     all_: Annotated[
         bool, typer.Option("--all", "-a", help=f"Every series, file and attempt, not only {_ROWS}.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show a run: record, parameters, attempts, series, files and the end of its log."""
-    opened = find_run(folder, run)
+    opened = find_run(Where(folder, remote, api_key), run)
     infos = opened.store.describe(opened.run.id)
     opened.run.series = infos
     most = None if all_ or as_json else _ROWS

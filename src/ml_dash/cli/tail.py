@@ -13,7 +13,8 @@ import typer
 from ml_dash import codec
 from ml_dash.cli import output
 from ml_dash.cli.opened import Opened, find_run, find_series
-from ml_dash.cli.options import FolderOption, JsonOption, RunArgument, SomeSeries
+from ml_dash.cli.options import ApiKeyOption, FolderOption, JsonOption, RemoteOption, RunArgument, SomeSeries
+from ml_dash.cli.places import Where
 from ml_dash.cli.show import LEVEL_STYLES
 from ml_dash.errors import InvalidInput
 from ml_dash.model import LOGS, Run, SeriesKey
@@ -50,12 +51,14 @@ def tail(
         bool, typer.Option("--keep", "-k", help="With -f: go on when the run has ended; it may be resumed.")
     ] = False,
     folder: FolderOption = None,
+    remote: RemoteOption = None,
+    api_key: ApiKeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print the last points of a run's series, or its last log lines; -f follows."""
     if logs and series:
         raise InvalidInput(f"--logs takes no series; got {', '.join(series)}. The log of a run is one.")
-    opened = find_run(folder, run)
+    opened = find_run(Where(folder, remote, api_key), run)
     watch = _Watch(opened, series, logs=logs)
     writer = _Writer(watch, as_json=as_json)
     writer.write(watch.last(count))

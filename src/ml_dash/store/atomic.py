@@ -18,16 +18,16 @@ CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 """How a temporary file is opened: only if nothing is there, not even a link."""
 
 
-def write_atomically(path: str, data: bytes, *, sync: bool = True) -> None:
+def write_atomically(path: str, data: bytes, *, sync: bool = True, mode: int = 0o666) -> None:
     """Make `data` the content of the file at `path`, at once: by a temporary file in the same folder and a rename.
 
-    `sync` makes it durable before this returns. A link at `path` is replaced, not followed. Raises `OSError` naming
-    the file, which then still has its old content, and nothing is left behind; unless it is the folder that could not
-    be made durable (its disk is failing): then the new content is there, for now.
+    `sync` makes it durable before this returns; `mode` is who may read it, less the umask. A link at `path` is replaced,
+    not followed. Raises `OSError` naming the file, which then still has its old content, and nothing is left behind;
+    unless it is the folder that could not be made durable (its disk is failing): then the new content is there, for now.
     """
     temporary = os.path.join(os.path.dirname(path), TEMPORARY + os.urandom(8).hex())
     try:
-        _write_new(temporary, path, data, sync=sync)
+        _write_new(temporary, path, data, sync=sync, mode=mode)
         os.rename(temporary, path)
     except BaseException:
         # An interrupt included. After a rename that took place there is nothing by this name.
@@ -81,8 +81,8 @@ def inside(root: str, path: str, what: str) -> None:
     )
 
 
-def _write_new(temporary: str, path: str, data: bytes, *, sync: bool) -> None:
-    fd = os.open(temporary, CREATE, 0o666)
+def _write_new(temporary: str, path: str, data: bytes, *, sync: bool, mode: int) -> None:
+    fd = os.open(temporary, CREATE, mode)
     try:
         with not_stored(path):
             write_all(fd, data)

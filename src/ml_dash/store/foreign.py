@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -36,7 +37,10 @@ _DECODERS: dict[bool, msgspec.json.Decoder[Any]] = {
     True: msgspec.json.Decoder(_Number),
 }
 _KEYS = {False: "index", True: "sequenceNumber"}
-_TIMED = re.compile(rb', "createdAt": "[^"]*"\}\n?\Z')
+_TIMED = re.compile(rb', "createdAt": "([^"]*)"\}\n?\Z')
+_BARE = re.compile(rb"[\[:,] ?-?(?:NaN|Infinity)\b")
+_TICK = 100
+"""Milliseconds between two wall times that are told of a series, at least."""
 _TOKEN = re.compile(rb'(?<!\\)"(-?)([NI])(aN|nfinity)"(?!\s*:)')
 _MICROSECONDS = re.compile(rb'"timestamp": "[^"]*\.\d{6}Z?"')
 
@@ -121,6 +125,35 @@ def as_ours(lines: bytes) -> bytes:
 
 def _escaped(match: re.Match[bytes]) -> bytes:
     return b'"%b\\u%04x%b"' % (match[1], ord(match[2]), match[3])
+
+
+def strict_rows(kind: str, first: int, lines: bytes) -> tuple[list[bytes], list[tuple[int, int]]] | None:
+    """The rows of lines of which a published client wrote some, as we would have encoded them, and their (index, unix ms): what
+    leaves this folder is ours. None where all of the lines are. The same line gives the same row, whatever is beside it."""
+    if not (kind != LOGS and b', "createdAt": "' in lines) and not _BARE.search(lines):
+        return None
+    rows: list[bytes] = []
+    times: list[tuple[int, int]] = []
+    for index, whole in enumerate(lines.split(b"\n")[:-1], first):
+        timed = _TIMED.search(whole) if kind != LOGS else None
+        line = whole if timed is None else whole[: timed.start()] + b"}"
+        rows.append(_strict(codec.row_of(kind, line)))
+        if timed is not None:
+            ms = _time({"createdAt": timed[1].decode(errors="replace")})
+            if ms is not None and (not times or ms >= times[-1][1] + _TICK):
+                times.append((index, ms))
+    return rows, times
+
+
+def _strict(row: bytes) -> bytes:
+    """Bare NaN is no JSON."""
+    if _BARE.search(row):
+        try:
+            msgspec.json.decode(row)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            with suppress(ValueError, RecursionError):  # what is no row at all, its reader refuses
+                return codec.encode_row(codec.decode_row(row))
+    return row
 
 
 def newlines(path: str) -> int:

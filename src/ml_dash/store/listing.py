@@ -82,7 +82,7 @@ class Listing:
         run = _unpack(entry.run, folder)
         if series:
             self._update_series(folder, entry, known if known is entry else None)
-            run.series = [_info(one) for one in entry.series]
+            run.series = sorted(map(_info, entry.series), key=lambda info: (info.kind, info.name))
         if run.status == "RUNNING":
             run.heartbeat_at = folder.heartbeat(run.attempts)
         return run

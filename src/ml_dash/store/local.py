@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 
 _TICKS = 10.0
 """Seconds that wall times stay in memory at most."""
+_COUNTS = 60.0
+"""Seconds that a series' metadata.json may tell an old length, where only rows were flushed."""
 _DISK = 0.1
 """Seconds between two syncs with durability="disk"."""
 
@@ -105,6 +107,7 @@ class LocalStore:
         if not self._background:
             self._background = True
             background.every(_TICKS, self._series.write_ticks)
+            background.every(_COUNTS, self._series.write_counts)
             if self._durability == "disk":
                 background.every(_DISK, self._series.sync)
 
@@ -133,7 +136,7 @@ class LocalStore:
     def _adopted(self, folder: RunFolder, before: Run | None, patch: RunPatch) -> Run:
         """The run to patch: as stored, or new. A folder of a published client, and a copied folder, get an id of their own."""
         if before is None:
-            run = new_run(folder.key, self._clock())
+            run = new_run(folder.key, patch, self._clock())
             run.kind = patch.kind or "experiment"
             return run
         run = deepcopy(before)
@@ -274,7 +277,10 @@ class LocalStore:
         return [self._append(batch) for batch in batches]
 
     def _append(self, batch: Batch) -> Appended:
-        file = self._series.get(batch.series) or self._series.to_append(batch.series, self._folder(batch.series.run))
+        file = self._series.get(batch.series)
+        if file is None:
+            file = self._series.to_append(batch.series, self._folder(batch.series.run))
+            self._start_background()
         if not batch.rows:
             return Appended(None, 0, file.extent()[1])
         writers = self._series.writers(batch, file)
@@ -290,9 +296,12 @@ class LocalStore:
         """Raise what is wrong with any of them before the first is stored, each seen after those before it.
         A lone batch for a series that is there is checked against its mark when it is stored."""
         reached: dict[tuple[SeriesKey, str], Mark | None] = {}
+        there: set[str] = set()
         for batch in batches:
             check_series(batch.series)
-            self._folder(batch.series.run)
+            if batch.series.run not in there:
+                self._folder(batch.series.run)
+                there.add(batch.series.run)
             if batch.writer is None and batch.seq is None:
                 continue
             place = (batch.series, batch.writer or "")
@@ -386,6 +395,7 @@ class LocalStore:
         """See `Store.close`."""
         self._background = False
         background.stop(self._series.write_ticks)
+        background.stop(self._series.write_counts)
         background.stop(self._series.sync)
         self._series.close()
 

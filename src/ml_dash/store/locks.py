@@ -104,21 +104,33 @@ def _is_inside(me: tuple[int, str]) -> bool:
 
 @contextmanager
 def _locked(path: str, patience: float) -> Iterator[None]:
-    with _opening:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), 0o666)
-        _held.add(fd)
+    fd = open_file(path)
     try:
         wait(fd, fcntl.LOCK_EX, path, patience)
         yield
     finally:
-        if fd in _held:  # a child that was forked in here has closed it
-            # Closing alone leaves the lock to whoever was forked meanwhile. Each step is one call into C, so that an
-            # interrupt between them leaks a descriptor at worst, never the lock.
-            try:
-                fcntl.flock(fd, fcntl.LOCK_UN)
-            finally:
-                _held.discard(fd)
-                os.close(fd)
+        close_file(fd)
+
+
+def open_file(path: str, mode: int = 0o666) -> int:
+    """A descriptor of the file at `path`, made if need be, to be locked. A forked child does not have it: no lock outlives who
+    took it because a child of his lives on."""
+    with _opening:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), mode)
+        _held.add(fd)
+    return fd
+
+
+def close_file(fd: int) -> None:
+    """Unlock and close what `open_file` gave."""
+    if fd in _held:  # a child that was forked meanwhile has closed it
+        # Closing alone leaves the lock to a child that has not got as far. Each step is one call into C, so that an
+        # interrupt between them leaks a descriptor at worst, never the lock.
+        try:
+            fcntl.flock(fd, fcntl.LOCK_UN)
+        finally:
+            _held.discard(fd)
+            os.close(fd)
 
 
 _inside: dict[tuple[int, str], tuple[FrameType, list[Callable[[], object]]]] = {}

@@ -76,7 +76,7 @@ class MemoryStore:
         with self._lock:
             if key in self._ids:
                 return self.update_run(self._ids[key], patch)
-            run = _Run(patches.new_run(key, self._clock()))
+            run = _Run(patches.new_run(key, patch, self._clock()))
             answer = self._apply(run, patch)
             self._ids[key], self._runs[run.record.id] = run.record.id, run
             return answer

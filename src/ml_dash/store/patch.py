@@ -32,9 +32,9 @@ def new_id() -> str:
     return os.urandom(16).hex()
 
 
-def new_run(key: RunKey, now: float) -> Run:
-    """A run as it is before its first patch. `now` is unix seconds."""
-    at = iso(int(now * 1000))
+def new_run(key: RunKey, patch: RunPatch, now: float) -> Run:
+    """A run as it is before its first patch, which may say that it was begun earlier, elsewhere. `now` is unix seconds."""
+    at = _happened(patch, now)
     return Run(new_id(), key, created_at=at, updated_at=at)
 
 

@@ -116,6 +116,37 @@ class RunFolders:
         return [(name, path) for name, path in [("", self.root), *others] if namespace in (None, name)]
 
 
+def runs_in(root: str) -> list[tuple[RunKey, str]]:
+    """(key, folder) of the runs of the folder `root` itself, those of other namespaces left out; their records may be damaged."""
+    found = RunFolders(root).paths("", None)
+    return sorted((key, path) for key, path in found if any(map(os.path.exists, _records(path))))
+
+
+def run_at(path: str) -> tuple[str, RunKey] | None:
+    """Root folder and key of the run whose folder is `path`; None if it is no run's folder."""
+    place = os.path.abspath(path)
+    if not any(map(os.path.exists, _records(place))):
+        return None
+    above = os.path.dirname(place)
+    project, name = (
+        decode_segment(os.path.basename(folder)) or _recorded_name(folder) or os.path.basename(folder)
+        for folder in (above, place)
+    )
+    return os.path.dirname(above), RunKey("", project, name)
+
+
+def run_path(root: str, key: RunKey) -> str:
+    """The folder of the run `key` below `root`, as it is spelled on disk, or would be."""
+    place = root if not key.namespace else os.path.join(root, NAMESPACES, encode_segment(key.namespace))
+    for part in (key.project, key.name):
+        place = os.path.join(place, find_segment(place, encode_segment(part), part) or encode_segment(part))
+    return place
+
+
+def _records(place: str) -> list[str]:
+    return [os.path.join(place, record) for record in RECORDS.values()]
+
+
 def bury(folder: str, grave: str) -> None:
     """Move `folder` into the folder `grave`, so that no half of it is ever listed. Its project's folder stays, empty or not:
     another process may be making a run in it."""

@@ -17,11 +17,15 @@ import msgspec
 
 from ml_dash import codec
 from ml_dash.errors import CorruptData
+from ml_dash.store import locks
 from ml_dash.store.atomic import write_atomically
 from ml_dash.store.patch import new_id
 from ml_dash.store.run_folder import read_record
 
 FOLDER = ".sync"
+AS = "#"
+"""Between a server's address and the name that a run has there, where it is another."""
+_TROUBLE = ".trouble.json"
 
 
 class Sent(msgspec.Struct):
@@ -45,9 +49,11 @@ class SentFile:
         self._clock = clock
 
     def writer(self) -> str:
-        """The id of this spool: made once, at random. A copied folder has its original's, which the server notices."""
+        """The id of this spool: made once, at random. A copied folder has its original's, which the server notices; what is
+        sent under another name has one of its own."""
         os.makedirs(self.folder, exist_ok=True)
-        path = os.path.join(self.folder, "writer.json")
+        own = f"{slug(self._server)}." if AS in self._server else ""
+        path = os.path.join(self.folder, f"{own}writer.json")
         doc = _read(path)
         if doc is None:
             with self._lock("writer"):
@@ -91,12 +97,9 @@ class SentFile:
             except BlockingIOError:
                 yield False
             else:
-                try:
-                    yield True
-                finally:
-                    fcntl.flock(fd, fcntl.LOCK_UN)  # closing leaves it to whoever was forked meanwhile
+                yield True
         finally:
-            os.close(fd)
+            locks.close_file(fd)
 
     @contextmanager
     def _lock(self, name: str) -> Iterator[None]:
@@ -105,18 +108,31 @@ class SentFile:
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield
         finally:
-            fcntl.flock(fd, fcntl.LOCK_UN)
-            os.close(fd)
+            locks.close_file(fd)
 
     def _open(self, name: str) -> int:
         os.makedirs(self.folder, exist_ok=True)
-        path = os.path.join(self.folder, f"{slug(self._server)}.{name}.lock")
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        return locks.open_file(os.path.join(self.folder, f"{slug(self._server)}.{name}.lock"))
+
+    def note(self, trouble: str | None) -> None:
+        """Keep why nothing gets through; None once it does. A convenience, so that it may fail."""
+        path = self.path.removesuffix(".json") + _TROUBLE
+        with suppress(OSError):
+            if trouble is None:
+                os.unlink(path)
+            else:
+                os.makedirs(self.folder, exist_ok=True)
+                write_atomically(path, codec.dumps({"reason": trouble, "time": self._clock()}), sync=False)
+
+    def trouble(self) -> str | None:
+        """Why nothing gets through, as it was noted last."""
+        doc = _read(self.path.removesuffix(".json") + _TROUBLE)
+        return str(doc.get("reason")) if doc is not None else None
 
     def refuse(self, series: str, index: int, row: bytes, reason: str) -> None:
         """Keep a row that the server will never take: one line in ``refused.jsonl``. Raises `OSError`."""
         line = {"series": series, "index": index, "reason": reason, "server": self._server, "time": self._clock()}
-        data = msgspec.json.encode(line)[:-1] + b', "row": ' + (row or b"null") + b"}\n"
+        data = msgspec.json.encode(line)[:-1] + b', "row": ' + _as_json(row) + b"}\n"
         fd = os.open(self.refused_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         try:
             os.write(fd, data)
@@ -128,16 +144,36 @@ class SentFile:
         """The dead letters of the run, of all servers."""
         return os.path.join(self.folder, "refused.jsonl")
 
-    def refused(self) -> set[tuple[str, int]]:
-        """(series, index) of the rows that this server refused."""
-        found = set()
+    def refused(self) -> dict[tuple[str, int], str]:
+        """(series, index) of the rows that this server refused, and why."""
+        found = {}
         with suppress(FileNotFoundError), open(self.refused_path, "rb") as f:
             for line in f:
                 with suppress(ValueError):
                     doc = codec.loads(line)
                     if doc.get("server") == self._server:
-                        found.add((str(doc.get("series")), int(doc.get("index", -1))))
+                        found[str(doc.get("series")), int(doc.get("index", -1))] = str(doc.get("reason"))
         return found
+
+
+def _as_json(row: bytes) -> bytes:
+    """The row as it is; what is no row, as text."""
+    try:
+        codec.decode_row(row)
+    except (ValueError, RecursionError):
+        return msgspec.json.encode(row.decode(errors="backslashreplace"))
+    return row
+
+
+def servers(folder: str) -> list[str]:
+    """The servers that the run in `folder` was sent to under its own name."""
+    found = []
+    with suppress(OSError):
+        for entry in sorted(os.listdir(os.path.join(folder, FOLDER))):
+            doc = _read(os.path.join(folder, FOLDER, entry)) if entry.endswith(".json") else None
+            if doc is not None and isinstance(server := doc.get("server"), str) and AS not in server:
+                found.append(server)
+    return found
 
 
 def slug(server: str) -> str:

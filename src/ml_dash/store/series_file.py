@@ -72,6 +72,7 @@ class SeriesFile:
         self.writers: WritersFile | None = None
         """The marks beside it; the store sets them."""
         self.dirty = False
+        self._syncs = 0
         self._descriptors = descriptors
         self._clock = clock
         self._writable = writable
@@ -194,14 +195,21 @@ class SeriesFile:
             written = self._begin(fd, data[:1])
             if batch is not None and self.writers is not None:
                 self.writers.intend(batch, self.count)
+            if len(rows) == 1:  # half a line is none
+                self._write_on(fd, data, written)
+                return
             with batch_intent.announced(self.path, self._end, self._end + len(data)):
-                while written < len(data):
-                    written += _write(fd, memoryview(data)[written:])
+                self._write_on(fd, data, written)
         except BaseException:
             if batch is not None and self.writers is not None:
                 self.writers.forget()
             self._withdraw(fd, self._end, self.count)
             raise
+
+    @staticmethod
+    def _write_on(fd: int, data: bytes, written: int) -> None:
+        while written < len(data):
+            written += _write(fd, memoryview(data)[written:])
 
     def _withdraw(self, fd: int, end: int, points: int) -> None:
         """Under the lock, cut what is behind `end`, and what announced it: that goes while one byte is still there."""
@@ -267,6 +275,7 @@ class SeriesFile:
     def _append_new(self, fd: int, batch: Batch, writers: WritersFile) -> Appended:
         count, first = len(batch.rows), self.count
         if not count:
+            self.dirty = True  # who wrote those rows may have died, or be about to, before they were durable
             return Appended(None, 0, first)
         self._put(fd, batch.rows, batch if batch.writer is not None else None)
         self.dirty = True
@@ -455,6 +464,7 @@ class SeriesFile:
         self._mutex = threading.RLock()
         self._busy = False
         self._queue = []
+        self._syncs = 0
         if self.ticks is not None:
             self.ticks.forget()
 
@@ -475,13 +485,53 @@ class SeriesFile:
         if self.ticks is not None:
             self.ticks.write()
 
-    def sync(self) -> None:
-        """fsync what this process appended. Raises `OSError`."""
+    def is_unsynced(self) -> bool:
+        """Whether rows may be here that are not durable: appended since the last sync began, or that one has not ended."""
+        return self.dirty or self._syncs > 0
+
+    def begin_sync(self) -> None:
+        """What is here is about to be made durable by somebody else, who tells by `end_sync` what became of it."""
         with self._mutex:
-            if self.dirty and not self._busy:
-                os.fsync(self._fd if self._fd >= 0 else self._open())
-                self.dirty = False
-            self.write_ticks()
+            self._syncs += 1
+            self.dirty = False
+
+    def end_sync(self, *, done: bool) -> None:
+        """See `begin_sync`."""
+        with self._mutex:
+            self._syncs -= 1
+            self.dirty = self.dirty or not done
+
+    def sync(self) -> None:
+        """fsync what this process appended. Others append meanwhile. Raises `OSError`."""
+        with self._mutex:
+            if not self.is_unsynced() or self._busy:
+                self.write_ticks()
+                return
+            fd = self._another()
+            self.begin_sync()
+        done = False
+        try:
+            os.fsync(fd)
+            done = True
+        finally:
+            os.close(fd)
+            self.end_sync(done=done)
+        self.write_ticks()
+
+    def _another(self) -> int:
+        """A second descriptor of the file, which no other thread closes, and which holds no lock whoever inherits it."""
+        known = self._fd if self._fd >= 0 else self._open()
+        at = os.fstat(known)
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            raise self._deleted() from None
+        there = os.fstat(fd)
+        if (there.st_dev, there.st_ino) != (at.st_dev, at.st_ino):
+            os.close(fd)
+            self._drop()  # replaced under us: the next append says so, and goes on with what is there now
+            return os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        return fd
 
     # ------------------------------------------------------------ read
 

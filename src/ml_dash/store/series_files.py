@@ -7,6 +7,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 
 from ml_dash import codec
 from ml_dash.errors import CorruptData, InvalidInput, SeriesNotFound
@@ -15,6 +16,7 @@ from ml_dash.store import locks
 from ml_dash.store.atomic import inside, sync_folder, write_atomically
 from ml_dash.store.clock_file import ClockFile
 from ml_dash.store.descriptors import Descriptors
+from ml_dash.store.file_system import whole_sync
 from ml_dash.store.foreign import (
     IrregularLog,
     IrregularSeries,
@@ -61,6 +63,11 @@ class SeriesFiles:
         self._series: dict[SeriesKey, AnyFile] = {}
         self._writers: dict[SeriesKey, WritersFile] = {}
         self._mutex = threading.RLock()
+        self._stale: set[SeriesKey] = set()
+        """Series whose metadata.json does not tell yet how long they are."""
+        self._whole: Callable[[int], None] | None = None
+        """From the first flush of many files on, where the system has such a thing: syncs them all at once."""
+        self._whole_fd = -1
 
     def forget(self) -> None:
         """In a forked child: the descriptors are the parent's."""
@@ -165,9 +172,17 @@ class SeriesFiles:
 
     def flush(self, run: str | None = None) -> None:
         """fsync of every file that this process wrote since the last one, and of their folders.
-        One that fails does not keep the others from it."""
-        files = [(key, file) for key, file in list(self._series.items()) if run in (None, key.run) and file.dirty]
+        One that fails does not keep the others from it. Without a run, what is advisory is left to `write_ticks` and
+        `write_counts`."""
+        files = [
+            (key, file) for key, file in list(self._series.items()) if run in (None, key.run) and _is_unsynced(file)
+        ]
         many = len(files) > _MANY
+        if many and run is None:
+            if self._whole is not None and self._whole_fd >= 0:
+                self._flush_whole(files, self._whole)
+                return
+            self._begin_whole()
         if many:
             os.sync()
         folders: set[str] = set()
@@ -179,6 +194,10 @@ class SeriesFiles:
                 continue
             try:
                 self._flush_series(key, file)
+                if run is None:
+                    self._stale.add(key)
+                else:
+                    self._write_count(key, file)
             except SeriesNotFound as e:  # nothing is left to be made durable
                 file.dirty = False
                 warnings.warn(str(e), RuntimeWarning, stacklevel=5)
@@ -195,17 +214,49 @@ class SeriesFiles:
         if failed is not None:
             raise failed
 
+    def _begin_whole(self) -> None:
+        """It tells of the errors from here on; those before it, each file tells of when it is synced by itself."""
+        self._whole = self._whole or whole_sync(self.root)
+        if self._whole is not None:
+            self._whole_fd = os.open(self.root, os.O_RDONLY | os.O_CLOEXEC)
+
+    def _flush_whole(self, files: list[tuple[SeriesKey, AnyFile]], sync: Callable[[int], None]) -> None:
+        """One sync of the file system for all of `files`, and for what lies beside them."""
+        begun: list[SeriesFile] = []
+        done = False
+        try:
+            for key, file in files:
+                if not os.path.isdir(os.path.dirname(file.path)):
+                    self.let_go(key)
+                    continue
+                self._stale.add(key)
+                if isinstance(file, SeriesFile):
+                    file.begin_sync()
+                    begun.append(file)
+                else:
+                    file.sync()
+            sync(self._whole_fd)
+            done = True
+        finally:
+            for file in begun:
+                file.end_sync(done=done)
+
     def let_go(self, key: SeriesKey) -> None:
         """Of a series whose folder is gone, or is about to be."""
         self._series.pop(key).close()
         self._writers.pop(key, None)
         self.plain.pop(key, None)
+        self._stale.discard(key)
 
-    def _flush_series(self, key: SeriesKey, file: SeriesFile | IrregularSeries) -> None:
+    def _flush_series(self, key: SeriesKey, file: AnyFile) -> None:
         file.sync()
-        place = os.path.dirname(file.path)
         if key in self._writers:
             self._writers[key].sync()
+
+    def _write_count(self, key: SeriesKey, file: AnyFile) -> None:
+        """What tells people, and published clients, how long the series is."""
+        self._stale.discard(key)
+        place = os.path.dirname(file.path)
         if key.kind == LOGS:
             write_atomically(os.path.join(place, ".log_sequence"), b"%d" % file.count, sync=False)
         elif key.kind in (METRICS, TRACKS):
@@ -220,11 +271,20 @@ class SeriesFiles:
         for file in list(self._series.values()):
             file.write_ticks()
 
+    def write_counts(self) -> None:
+        """Write how long each series is, where a flush left that. Raises `OSError`."""
+        while self._stale:
+            key = self._stale.pop()
+            file = self._series.get(key)
+            if file is not None and os.path.isdir(os.path.dirname(file.path)):
+                self._write_count(key, file)
+
     def sync(self) -> None:
         """fsync every file that was written since the last time. Raises `OSError`."""
         for file in list(self._series.values()):
-            if file.dirty:
-                file.sync()
+            if _is_unsynced(file):
+                with suppress(SeriesNotFound):  # nothing is left to be made durable
+                    file.sync()
 
     def let_go_run(self, run: str) -> None:
         """Of every series of a run that is about to be deleted."""
@@ -234,8 +294,17 @@ class SeriesFiles:
 
     def close(self) -> None:
         """Let the descriptors go; a file that is used again is opened again."""
+        with suppress(OSError):
+            self.write_counts()
         for file in list(self._series.values()):
             file.close()
+        fd, self._whole_fd = self._whole_fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def _is_unsynced(file: AnyFile) -> bool:
+    return file.is_unsynced() if isinstance(file, SeriesFile) else file.dirty
 
 
 def told(kind: str, name: str, place: str) -> tuple[SeriesInfo, bytes]:

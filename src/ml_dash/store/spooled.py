@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
@@ -60,6 +60,10 @@ BACKOFF = (0.5, 30.0)
 REFUSED_AGAIN = 30.0
 """Seconds after which a token that the server refused is tried again."""
 
+OTHERS_AGAIN = 60.0
+"""Seconds after which what dead processes left is tried again, where sending it failed."""
+ASK_AGAIN = 5.0
+"""Seconds that a read waits for a server that did not answer last time: it may be back."""
 _GRACE = 0.5
 """Seconds that closing waits for a step that is under way."""
 
@@ -113,7 +117,11 @@ class SpooledStore:
         self._gone = False
         self._asleep = False
         self._closing = False
-        self._others: Iterator[bool] | None = None
+        self._others: Generator[bool, None, None] | None = None
+        self._others_again = 0.0
+        self._telling = threading.RLock()
+        self._unsaid = False
+        """Whether the last change could not be written, as the end of an attempt on a full disk: the folder goes on."""
 
     def _forked(self) -> None:
         """The child writes to the same folder. It sends as well once it has something to send, for its parent may be gone."""
@@ -137,7 +145,13 @@ class SpooledStore:
             self._begin()
             self._there = ""
         self._run = run
-        self._tell(run, patch)
+        try:
+            with self._telling:
+                self._tell(run, patch)
+        except OSError:
+            if patch.join is not None:  # it was not opened, so nobody is to wait for its end
+                self.local.folder(run.id).leave(patch.join)
+            raise
         self._start()
         return run
 
@@ -149,26 +163,33 @@ class SpooledStore:
 
     def update_run(self, run: str, patch: RunPatch) -> Run:
         """See `Store.update_run`."""
-        after = self.local.update_run(run, patch)
         if patch.heartbeat is not None:
             if self._uploader is not None:
                 self._uploader.beat(RunPatch(heartbeat=patch.heartbeat, host=host(), pid=os.getpid()))
-            return after
-        self._tell(after, patch)
+            return self.local.update_run(run, patch)
+        with self._telling:  # of two threads' changes, the one that is last here is told last
+            self._unsaid = True
+            after = self.local.update_run(run, patch)
+            self._tell(after, patch)
+            self._unsaid = False
         return after
 
     def _tell(self, run: Run, patch: RunPatch) -> None:
         """Write the change into the events, with the process that it comes from."""
         at = int(self._clock() * 1000)
         change = msgspec.structs.replace(patch, at=at, heartbeat=None)
+        if patch.join is not None or patch.leave is not None:
+            dead = tuple(a.id for a in run.attempts if a.ended_at is not None and a.status is None)
+            change = msgspec.structs.replace(change, dead=dead)
         if patch.join is not None:
             mine = next((a for a in run.attempts if a.id == patch.join), None)
             first = (mine.first if mine is not None else None) or None
-            dead = tuple(a.id for a in run.attempts if a.ended_at is not None and a.status is None)
-            change = msgspec.structs.replace(change, host=host(), pid=os.getpid(), first=first, dead=dead)
+            change = msgspec.structs.replace(change, host=host(), pid=os.getpid(), first=first)
         self._note(run.id, events.Change(patch=change))
 
     def _note(self, run: str, change: events.Change) -> None:
+        if self._asleep:
+            self._start()
         self.local.append([Batch(SeriesKey(run, EVENTS, events.NAME), [events.row(change)])])
 
     def get_run(self, run: RunKey | str) -> Run:
@@ -209,6 +230,7 @@ class SpooledStore:
         return self._asked(
             lambda there: self._target.read(series._replace(run=there), start, limit),
             lambda: self.local.read(series, start, limit),
+            series,
         )
 
     def describe(self, run: str) -> list[SeriesInfo]:
@@ -222,13 +244,15 @@ class SpooledStore:
         return self._asked(
             lambda there: self._target.sample(series._replace(run=there), field, x, start, stop, max_points),
             lambda: self.local.sample(series, field, x, start, stop, max_points),
+            series,
         )
 
     def flush(self, run: str | None = None) -> None:
         """See `Store.flush`: the folder is synced, then the server is waited for, `patience` at most and not at all while it
         cannot be reached. What is not there then is sent later."""
         self.local.flush(run)
-        self._settle()
+        if not self._asleep:
+            self._settle()
 
     # ------------------------------------------------------------ files
 
@@ -241,18 +265,29 @@ class SpooledStore:
 
     def get_file(self, run: str, file: str) -> tuple[FileRecord, BinaryIO]:
         """See `Store.get_file`."""
-        return self._asked(lambda there: self._target.get_file(there, file), lambda: self.local.get_file(run, file))
+        record, source = self._asked(
+            lambda there: self._target.get_file(there, file), lambda: self.local.get_file(run, file)
+        )
+        return self._of_here(record), source
 
     def find_files(self, run: str) -> list[FileRecord]:
         """See `Store.find_files`."""
-        return self._asked(self._target.find_files, lambda: self.local.find_files(run))
+        return [
+            self._of_here(record) for record in self._asked(self._target.find_files, lambda: self.local.find_files(run))
+        ]
+
+    def _of_here(self, record: FileRecord) -> FileRecord:
+        """The server's record of a file, under the id that this process knows the run by."""
+        if self._run is not None:
+            record.experiment_id = self._run.id
+        return record
 
     def update_file(self, run: str, file: str, patch: FilePatch) -> FileRecord:
         """See `Store.update_file`. Of a file that is at the server only: there."""
         try:
             record = self.local.update_file(run, file, patch)
         except NotFound:
-            return self._asked(lambda there: self._target.update_file(there, file, patch), None)
+            return self._of_here(self._asked(lambda there: self._target.update_file(there, file, patch), None))
         self._note(run, events.Change(file=file, change=patch))
         return record
 
@@ -273,29 +308,38 @@ class SpooledStore:
             return False
         began = time.thread_time()
         more = False
+        uploader = self._uploader
         try:
-            if self._uploader is None:
-                self._uploader = Uploader(self.local, self._run, self._target, self.server, clock=self._clock)
-            more = self._uploader.step()
+            if uploader is None:
+                uploader = Uploader(self.local, self._run, self._target, self.server, clock=self._clock)
+                self._uploader = uploader
+            more = uploader.step()
         except Stopped as e:
             self._stopped = str(e)
+            if uploader is not None:
+                uploader.note(self._stopped)
             self._warn(f"{e} Nothing more of it is sent; the folder goes on.")
         except (Unavailable, PermissionDenied) as e:
             self._failed(e)
         except (MlDashError, OSError) as e:
             self._failed(e)
         else:
+            assert uploader is not None
+            if self._trouble is not None:
+                uploader.note(None)
             self._failures, self._trouble = 0, None
             more = more or self._take_up()
             pause = min(LONGEST_PAUSE, max(TURN, SHARE * (time.thread_time() - began)))
             self._not_before = 0.0 if more else time.monotonic() + pause
-            self._there = self._uploader.server_run or self._there
-            if self._uploader.refusals:
+            self._there = uploader.server_run or self._there
+            if uploader.refusals:
                 self._warn(
-                    f"the server refused {self._uploader.refusals} rows or changes for good; they are kept, with the reason, in "
-                    f"{self._uploader.refused_path}."
+                    f"the server refused {uploader.refusals} rows or changes for good; they are kept, with the reason, in "
+                    f"{uploader.refused_path}."
                 )
-                self._uploader.refusals = 0
+                uploader.refusals = 0
+            for reason in uploader.stuck.values():
+                self._warn(f"cannot be sent: {reason}")
         with self._changed:
             self._steps += 1
             self._changed.notify_all()
@@ -306,12 +350,18 @@ class SpooledStore:
         more of it."""
         if not self._private or self._urgent or self._run is None:
             return False
-        if self._others is None:
+        if self._others is None and time.monotonic() >= self._others_again:
             self._others = left_behind(self.local, self._target, self.server, self._run.key)
-        return next(self._others, False)
+        try:
+            return self._others is not None and next(self._others, False)
+        except (MlDashError, OSError):  # no trouble of this run's
+            self._others, self._others_again = None, time.monotonic() + OTHERS_AGAIN
+            return False
 
     def _failed(self, error: Exception) -> None:
         self._failures += 1
+        if self._trouble != str(error) and self._uploader is not None:
+            self._uploader.note(str(error))
         self._trouble = str(error)
         first, longest = self._backoff
         pause = min(longest, first * 2 ** min(self._failures - 1, 16)) * (0.5 + _random() / 2)
@@ -333,26 +383,35 @@ class SpooledStore:
             with suppress(RuntimeWarning):  # where warnings are errors, there is nobody here to raise it to
                 warnings.warn(f"ml-dash: {text}", RuntimeWarning, stacklevel=2)
 
-    def _settle(self, wait: float | None = None, tell: Callable[[Left], None] | None = None) -> bool:
-        """Wait until the server has all that is here as of now; whether it has. Not while it is known not to answer."""
+    def _settle(
+        self,
+        wait: float | None = None,
+        tell: Callable[[Left], None] | None = None,
+        only: SeriesKey | None = None,
+        failures: int = 0,
+    ) -> bool:
+        """Wait until the server has all that is here as of now, or of one series; whether it has. Not while it is known not
+        to answer, or once it fails more than `failures` times; whoever can `tell` waits all the same."""
         if self._run is None or self._gone:
             return self._gone
-        if self._stopped is not None or (self._failures and tell is None):
+        most = self._failures + failures if failures else 0
+        if self._stopped is not None or (self._failures > most and tell is None):
             return self._is_sent()
         give_up = time.monotonic() + (self._patience if wait is None else wait)
+        self._not_before = min(self._not_before, 0.0) if failures else self._not_before
         goal = None
         self._urgent = True
         try:
             while True:
                 uploader = self._uploader
                 if uploader is not None and uploader.there is not None:
-                    goal = goal or uploader.goal()
+                    goal = goal or uploader.goal(only)
                     if uploader.reached(goal):
                         self._waited = 0.0
                         return True
                     if tell is not None:
                         tell(uploader.left())
-                if self._stopped is not None or (self._failures and tell is None) or time.monotonic() > give_up:
+                if self._stopped is not None or (self._failures > most and tell is None) or time.monotonic() > give_up:
                     return False
                 self._wait_a_step(give_up)
         finally:
@@ -361,7 +420,8 @@ class SpooledStore:
     def _wait_a_step(self, give_up: float) -> None:
         began = time.monotonic()
         if not background.soon(self._turn):
-            with self._stepping:  # the interpreter is ending, and the thread is gone
+            time.sleep(min(0.1, max(0.0, self._not_before - began)) if self._failures else 0.0)
+            with self._stepping:  # the interpreter is ending, or this process was forked: the thread is gone
                 self._step()
         else:
             with self._changed:
@@ -374,10 +434,10 @@ class SpooledStore:
 
     # ------------------------------------------------------------ asking
 
-    def _asked(self, ask: Callable[[str], T], here: Callable[[], T] | None) -> T:
+    def _asked(self, ask: Callable[[str], T], here: Callable[[], T] | None, only: SeriesKey | None = None) -> T:
         """The server's answer, once it has all that was written here; the folder's own where the server cannot be asked and
         nobody else writes to the run."""
-        sent = self._settle()
+        sent = self._settle(self._patience if not self._failures else min(self._patience, ASK_AGAIN), None, only, 1)
         if self._there and sent:
             try:
                 return ask(self._there)
@@ -399,7 +459,7 @@ class SpooledStore:
     def close(self) -> None:
         """See `Store.close`. Waits `patience` at most for the server to have all, and says what it has not."""
         try:
-            if self._run is not None and self._open and not self._gone:
+            if self._run is not None and self._open and not self._gone and not self._asleep:
                 self._closing = True
                 self._not_before = 0.0
                 self._finish(self._run)
@@ -408,6 +468,9 @@ class SpooledStore:
             background.stop(self._turn)
             # A step may hang in a socket for as long as its time-out: it is let go with what it has.
             if self._stepping.acquire(timeout=_GRACE):
+                if self._others is not None:
+                    self._others.close()
+                    self._others = None
                 self._stepping.release()
             self.local.close()
             self._target.close()
@@ -420,26 +483,30 @@ class SpooledStore:
 
         with sending(f"{run.key.project}/{run.key.name}") as tell:
             sent = self._settle(max(0.0, self._patience - self._waited), tell)
-        if not sent:
-            self._say_what_is_left(run)
-            return
         uploader = self._uploader
-        if self._private and self._hold is not None and uploader is not None and self._hold.own():
+        if not sent or uploader is None or uploader.stuck:  # what others write meanwhile, they send
+            self._say_what_is_left(run)
+        elif self._private and self._hold is not None and self._hold.own():
             with self._stepping:
-                if not uploader.left():
+                if uploader.is_whole and not self._unsaid:
                     self.local.delete_run(run.id)
                     self._gone = True
 
     def _say_what_is_left(self, run: Run) -> None:
         uploader, path = self._uploader, self.local.folder(run.id).path
-        left = uploader.left() if uploader is not None and uploader.there is not None else None
-        what = f"{left.points} points and {left.changes} changes" if left else "all"
-        reason = self._stopped or self._trouble or "it did not answer in time"
+        left = uploader.left() if uploader is not None else None
+        what = f"{_count(left.points, 'point')} and {_count(left.changes, 'change')}" if left else "what was written"
+        stuck = next(iter(uploader.stuck.values()), None) if uploader is not None else None
+        reason = self._stopped or self._trouble or stuck or "it did not answer in time"
         text = (
-            f"ml-dash: {what} of {run.key.project}/{run.key.name} are not at {self.server} yet ({reason}). They are kept in {path}; "
-            f"send them with: ml-dash sync {path} --remote {self.server}"
+            f"ml-dash: not at {self.server} yet: {what} of {run.key.project}/{run.key.name} ({reason}). All of it is kept in "
+            f"{path}. To send it: ml-dash sync {path} --remote {self.server}"
         )
         sys.stderr.write(text + "\n")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def local_of(store: Any) -> LocalStore | None:

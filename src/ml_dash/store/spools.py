@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from ml_dash.model import RunKey
+from ml_dash.store import locks
+from ml_dash.store.atomic import write_atomically
 from ml_dash.store.sent import slug
 
 SERVER = "server.txt"
@@ -23,16 +25,27 @@ def home() -> str:
     return os.path.join(state, "ml-dash", "spool")
 
 
+def folder_of(server: str, api_key: str | None = None) -> str:
+    """The spool's folder for a server, and for a token: another token may mean another namespace. Nothing is made."""
+    return os.path.join(home(), slug(server) + _who(api_key))
+
+
+def is_for(spool: str, server: str, api_key: str | None) -> bool:
+    """Whether the spool is for this server and token, or was made without one."""
+    return os.path.basename(spool) in (slug(server), slug(server) + _who(api_key))
+
+
+def _who(api_key: str | None) -> str:
+    return "-" + hashlib.sha256(api_key.encode()).hexdigest()[:8] if api_key else ""
+
+
 def spool_of(server: str, api_key: str | None = None) -> str:
-    """The spool's folder for a server, and for a token: another token may mean another namespace. Made, with the address in it.
-    Raises `OSError`."""
-    who = "-" + hashlib.sha256(api_key.encode()).hexdigest()[:8] if api_key else ""
-    place = os.path.join(home(), slug(server) + who)
+    """The spool's folder, made, with the address in it. Raises `OSError`."""
+    place = folder_of(server, api_key)
     os.makedirs(place, mode=0o700, exist_ok=True)
     path = os.path.join(place, SERVER)
     if not os.path.exists(path):
-        with open(path, "w", encoding="utf-8") as f:
-            f.write(server + "\n")
+        write_atomically(path, server.encode() + b"\n")
     return place
 
 
@@ -41,8 +54,18 @@ def spools() -> Iterator[tuple[str, str]]:
     with suppress(OSError):
         for entry in sorted(os.listdir(home())):
             place = os.path.join(home(), entry)
-            with suppress(OSError), open(os.path.join(place, SERVER), encoding="utf-8") as f:
-                yield place, f.read().strip()
+            server = server_of(place)
+            if server:
+                yield place, server
+
+
+def server_of(place: str) -> str | None:
+    """The server's address of the spool at `place`; None where that is no spool."""
+    try:
+        with open(os.path.join(place, SERVER), encoding="utf-8") as f:
+            return f.read().strip() or None
+    except OSError:
+        return None
 
 
 class Hold:
@@ -60,11 +83,10 @@ class Hold:
         self._take(fcntl.LOCK_SH)
 
     def share_anew(self) -> None:
-        """In a forked child: have it open on its own account, beside the parent."""
-        inherited, self._fd = self._fd, -1
-        self.share()
-        if inherited >= 0:
-            os.close(inherited)
+        """In a forked child: have it open on its own account, beside the parent. Not where the parent is just taking it away."""
+        self._fd = -1
+        with suppress(BlockingIOError):
+            self._take(fcntl.LOCK_SH | fcntl.LOCK_NB)
 
     def own(self) -> bool:
         """Be the only one to have it, if nobody else has."""
@@ -76,11 +98,11 @@ class Hold:
 
     def _take(self, mode: int) -> None:
         if self._fd < 0:
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            self._fd = locks.open_file(self._path, 0o600)
         fcntl.flock(self._fd, mode)
 
     def let_go(self) -> None:
-        """Close it; a child that was forked meanwhile has it still."""
+        """Not to have it any more. A child that was forked meanwhile has it on its own account, or not at all."""
         if self._fd >= 0:
-            os.close(self._fd)
+            locks.close_file(self._fd)
             self._fd = -1

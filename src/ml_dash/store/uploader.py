@@ -17,13 +17,15 @@ from typing import Any, BinaryIO, NamedTuple
 import msgspec
 
 from ml_dash import codec
-from ml_dash.errors import Conflict, FileMissing, InvalidInput, InvalidRow, NotFound, Unavailable
+from ml_dash.errors import Conflict, CorruptData, FileMissing, InvalidInput, InvalidRow, NotFound, Unavailable
 from ml_dash.model import EVENTS, LOGS, METRICS, TRACKS, Batch, FilePut, Page, Run, RunPatch, SeriesKey
 from ml_dash.store import events
 from ml_dash.store.base import Store
+from ml_dash.store.foreign import strict_rows
 from ml_dash.store.local import LocalStore
 from ml_dash.store.run_folder import DATA
 from ml_dash.store.sent import Sent, SentFile
+from ml_dash.times import parse_iso
 
 POINTS = 20_000
 """Points of one request."""
@@ -96,6 +98,9 @@ class Uploader:
         self._saved = self._moved = 0.0
         self._unsaved = False
         self._beat: RunPatch | None = None
+        self._tried = (-1, 0)
+        """The changes [start, stop) that were sent last as one: sent again they are the same, for they may be there already, and
+        what others have changed since is not to be undone."""
         self._turn = 0
         self._refusal = ""
         self.refusals = 0
@@ -109,15 +114,20 @@ class Uploader:
         Raises `Unavailable` and `PermissionDenied` (later, perhaps), `Stopped` (never), `CorruptData`, `OSError`.
         """
         with self._file.sending() as mine:
-            if not mine and self._clock() - self._file.moved() < _STALE:
+            if not mine and 0 <= self._clock() - self._file.moved() < _STALE:  # a clock that was set back tells nothing
                 self._catch_up()
                 return False
             self._catch_up()
             if self.there is None:
+                if not self._moved:
+                    self._save()  # whoever looks at the folder learns which server it is for
                 self._meet()
-            more = self._send()
-            if self._unsaved and (not more or time.monotonic() - self._saved > _SAVE):
-                self._save()
+            more = False
+            try:
+                more = self._send()
+            finally:  # before a pause, whatever the reason
+                if self._unsaved and (not more or time.monotonic() - self._saved > _SAVE):
+                    self._save()
             return more
 
     def _catch_up(self) -> None:
@@ -153,7 +163,7 @@ class Uploader:
         """Make the run known at the server, or find it there, and go on where the server says."""
         self._writer = self._file.writer()
         try:
-            there = self._target.put_run(self._key, RunPatch(kind=self.run.kind))
+            there = self._target.put_run(self._key, RunPatch(kind=self.run.kind, at=self._begun()))
         except InvalidInput as e:
             raise Stopped(f"{self._what}: the server refuses it: {e}") from e
         if self._sent.run != there.id:
@@ -161,21 +171,33 @@ class Uploader:
         if there.write_protected and self._writer not in there.marks:
             raise Stopped(f"{self._what} is write-protected at the server. Choose another name.")
         self._sent.series[_name(self._events)] = there.marks.get(self._writer, 0)
-        self._refused = self._file.refused()
+        self._refused = set(self._file.refused())
         self._complete()
         self.there = there
         self._unsaved = True
 
+    def _begun(self) -> int | None:
+        """When the run was created here: where it is new, it is as old at the server."""
+        try:
+            return parse_iso(self.run.created_at)
+        except ValueError:  # of a published client
+            return None
+
     def _complete(self) -> None:
         """Write changes that were made without telling into the events, so that they are sent like all others."""
+        with self._folder.lock():  # a change that is made meanwhile is told after what is found here, which it may undo
+            rows = self._untold()
+            if rows:
+                self._spool.append([Batch(self._events, rows)])
+
+    def _untold(self) -> list[bytes]:
+        """The rows of those changes."""
         told = events.Told()
         for change in self._changes(0, None):
             told.add(change)
         run = self._spool.get_run(self.run.id)
         files, series = self._spool.find_files(run.id), self._spool.describe(run.id)
-        rows = [events.row(change) for change in events.missing(run, series, files, told)]
-        if rows:
-            self._spool.append([Batch(self._events, rows)])
+        return [events.row(change) for change in events.missing(run, series, files, told)]
 
     def _save(self) -> None:
         with suppress(OSError):  # a full disk costs sending again
@@ -213,7 +235,9 @@ class Uploader:
         changes = self._changes(start, CHANGES)
         at = start
         while at < start + len(changes):
-            patch, stop = _merged(changes, at - start)
+            most = self._tried[1] - start if self._tried[0] == at else len(changes)
+            patch, stop = _merged(changes[:most], at - start)
+            self._tried = (at, start + stop)
             if patch is not None and (patch.leave or patch.status or patch.write_protected) and not ends:
                 return True
             ends = False
@@ -254,6 +278,10 @@ class Uploader:
             pass  # deleted or replaced since
         except (Conflict, InvalidInput) as e:
             self._put_aside(self._events, at, events.row(change), str(e))
+        except OSError:  # of a file that cannot be read here, or has no room there: rows do not wait for it
+            while self._send_rows():
+                pass
+            raise
 
     def _send_file(self, file: str) -> None:
         record, source = self._spool.get_file(self.run.id, file)
@@ -304,7 +332,11 @@ class Uploader:
             if points <= 0 or size <= 0 or number >= SERIES:
                 return batches, read, True
             start = self._position(series)
-            page = self._spool.read(series, start, min(points, self._fitting(series, start, length, size)))
+            try:
+                page = self._spool.read(series, start, min(points, self._fitting(series, start, length, size)))
+            except CorruptData as e:  # the other series are whole
+                self._stuck[series] = str(e)
+                continue
             if page.start + page.count >= page.total:
                 read[series] = length
             if not page.count:
@@ -351,6 +383,11 @@ class Uploader:
     def _batch(self, series: SeriesKey, page: Page) -> Batch:
         """The page as a batch of this writer's; rows that the server refused before are left out of it."""
         rows: Sequence[bytes] = codec.Lines(page.kind, page.start, page.count, page.lines)
+        ticks: Sequence[tuple[int, int]] = page.ticks
+        if (found := strict_rows(page.kind, page.start, page.lines)) is not None:
+            rows, theirs = found
+            after = theirs[-1][0] if theirs else -1
+            ticks = (*theirs, *(tick for tick in ticks if tick[0] > after))
         if self._refused:
             name, numbers = _name(series), range(page.start, page.start + page.count)
             gone = [i for i in numbers if (name, i) in self._refused]
@@ -358,7 +395,7 @@ class Uploader:
                 rows = list(rows)
                 for index in gone:
                     rows[index - page.start] = _instead(series.kind)
-        times = tuple((max(index - page.start, 0), ms) for index, ms in page.ticks)
+        times = tuple((max(index - page.start, 0), ms) for index, ms in ticks)
         return Batch(series._replace(run=self._sent.run), rows, self._writer, page.start, times)
 
     def _deliver(self, batches: Sequence[Batch]) -> None:
@@ -393,6 +430,12 @@ class Uploader:
             self._deliver([first])
             return
         row = error.row if isinstance(error, InvalidRow) else 0
+        if _is_damaged(batch, row):  # this folder is at fault, and a person can repair it
+            self._stuck[series] = (
+                f"{self._paths.get(series, self._folder.path)}: row {seq + row} is damaged. "
+                f"Run `ml-dash doctor --repair {self._folder.path}`, then `ml-dash sync {self._folder.path}`."
+            )
+            return
         refused = (_name(series), seq + row)
         if refused in self._refused:  # nothing of this series will do
             self._stuck[series] = str(error)
@@ -408,20 +451,28 @@ class Uploader:
 
     # ------------------------------------------------------------ how far
 
-    def goal(self) -> dict[SeriesKey, int]:
-        """How long each series is now; `reached` when the server has all of that."""
-        self._look(now=True)
-        keys: Iterable[SeriesKey] = (self._events, *self._paths)
+    def goal(self, only: SeriesKey | None = None) -> dict[SeriesKey, int]:
+        """How long each series is now, or this one and the changes; `reached` when the server has all of that."""
+        self._look(now=only is None)
+        keys: Iterable[SeriesKey] = (self._events, *(self._paths if only is None else (only,)))
         return {series: self._spool.read(series, 0, 0).total for series in keys if series not in self._stuck}
 
     def reached(self, goal: dict[SeriesKey, int]) -> bool:
-        """Whether the server has acknowledged all of `goal`."""
-        return all(self._position(series) >= count for series, count in goal.items())
+        """Whether the server has acknowledged all of `goal`, but for series that cannot be sent."""
+        return all(self._position(series) >= count or series in self._stuck for series, count in goal.items())
+
+    def reached_of(self, goal: dict[SeriesKey, int]) -> dict[SeriesKey, int]:
+        """How much of `goal` the server has acknowledged."""
+        return {series: min(count, self._position(series)) for series, count in goal.items()}
 
     def left(self) -> Left:
-        """What the server has not acknowledged, as of now."""
-        goal = self.goal()
-        counts = {series: max(0, count - self._position(series)) for series, count in goal.items()}
+        """What the server has not acknowledged, as of now; series that cannot be sent as well."""
+        self._look(now=True)
+        keys: Iterable[SeriesKey] = (self._events, *self._paths)
+        counts = {
+            series: max(0, self._spool.read(series, 0, 0).total - self._position(series))
+            for series in dict.fromkeys(keys)
+        }
         changes = counts.pop(self._events, 0)
         return Left(sum(counts.values()), changes)
 
@@ -433,6 +484,25 @@ class Uploader:
         ours = {attempt.id for attempt in self._spool.get_run(self.run.id).attempts}
         writers = set(self.there.marks) - {self._writer}
         return not writers and all(attempt.id in ours for attempt in self.there.attempts)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the server has all that is here as of now: nothing is left, or untold as where a disk was full, and nothing
+        was refused."""
+        return not self.left() and not self.refused() and not self._untold()
+
+    def refused(self) -> dict[tuple[str, int], str]:
+        """The rows and changes that this server refused for good, by ("kind/name", index), and why."""
+        return self._file.refused()
+
+    def note(self, trouble: str | None) -> None:
+        """Keep why nothing gets through, for those who look at the folder; None once it does."""
+        self._file.note(trouble)
+
+    @property
+    def stuck(self) -> dict[SeriesKey, str]:
+        """The series that cannot be sent, and why."""
+        return dict(self._stuck)
 
     @property
     def refused_path(self) -> str:
@@ -447,6 +517,18 @@ class Uploader:
 
 def _name(series: SeriesKey) -> str:
     return f"{series.kind}/{series.name}"
+
+
+def _is_damaged(batch: Batch, row: int) -> bool:
+    """Whether the row is not what was written here."""
+    try:
+        if isinstance(batch.rows, codec.Lines):
+            line = batch.rows.data.split(b"\n")[row]
+            return codec.index_of(batch.series.kind, line) != batch.rows.first + row or not codec.decode_row(line)
+        codec.decode_row(batch.rows[row])
+    except (ValueError, RecursionError):
+        return True
+    return False
 
 
 def _instead(kind: str) -> bytes:

@@ -36,6 +36,9 @@ BATCHES = "application/x-ml-dash-batches"
 PAGE = "application/x-ml-dash-page"
 """Content type of a read's answer: a line with the `PageHead`, then the points' lines."""
 
+_ENVELOPE = 8
+"""Levels of a body around the metadata or the row in it."""
+
 T = TypeVar("T")
 
 
@@ -45,7 +48,8 @@ T = TypeVar("T")
 def dump(record: Any) -> bytes:
     """A struct, or a mapping, as JSON on one line without its None fields; numbers that are not finite as in a row."""
     plain = msgspec.to_builtins(record)
-    return codec.dumps({key: value for key, value in plain.items() if value is not None}, indent=0).rstrip(b"\n")
+    given = {key: value for key, value in plain.items() if value is not None}
+    return codec.dumps(given, indent=0, envelope=_ENVELOPE).rstrip(b"\n")
 
 
 def load(data: bytes, kind: type[T]) -> T:
@@ -204,8 +208,8 @@ def problem(error: Exception) -> tuple[int, Problem]:
 
 
 def error_of(status: int, body: bytes, where: str, retry_after: float | None = None) -> Exception:
-    """The error that an answer with this status stands for; `where` is the request, for texts. An answer that is none of ours
-    (a proxy's, say) goes by its status."""
+    """The error that an answer with this status stands for; `where` is the request, for texts. `retry_after` is the header's, in
+    whole seconds; ours in the body is finer. An answer that is none of ours (a proxy's, say) goes by its status."""
     try:
         told = msgspec.json.decode(body, type=Problem)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -219,7 +223,7 @@ def error_of(status: int, body: bytes, where: str, retry_after: float | None = N
     if kind is CorruptData:
         return Corrupt(told.message, told.path or where, told.offset or 0)
     if kind is Unavailable or kind is None:
-        return _foreign(status, told.message, told.retry_after if retry_after is None else retry_after)
+        return _foreign(status, told.message, retry_after if told.retry_after is None else told.retry_after)
     return kind(told.message)
 
 

@@ -1,0 +1,224 @@
+"""Who sent a request: the token in its `Authorization` header, looked up in the tokens as they are now. No routes, no store.
+
+The tokens' file is looked at (one `stat`) at every request, so that a token that is made or revoked counts from the next
+one on. When in doubt the server is closed: a file that cannot be read, or that is gone after there were tokens, lets
+nobody in, and the log says why.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import ipaddress
+import os
+import re
+import time
+from collections.abc import Callable, Collection
+
+from ml_dash.errors import MlDashError
+from ml_dash.server import guard
+from ml_dash.server.access_log import Log
+from ml_dash.server.asgi import Header, HttpScope, Refused, header_values
+from ml_dash.server.caller import ANYBODY, Caller
+from ml_dash.server.tokens import Token, TokenFile, digest
+from ml_dash.store.wire import Problem
+
+_BROWSED = re.compile(r"/docs(/[^/]*)?|/openapi\.json|/metrics")
+"""Where a token may also come as the password of Basic authentication, so that a browser can ask for it. Browsers send that of
+their own accord from then on, also where another site makes them: nothing may be changed here."""
+_BEARER: Header = (b"www-authenticate", b'Bearer realm="ml-dash"')
+_INVALID: Header = (b"www-authenticate", b'Bearer realm="ml-dash", error="invalid_token"')
+_BASIC: Header = (b"www-authenticate", b'Basic realm="ml-dash, the token as the password", charset="UTF-8"')
+_HOW = "Whoever runs the server makes one with `ml-dash token create`; give it as api_key= or in ML_DASH_API_KEY."
+_SELF_SIGNED = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
+_CLOSED_SECONDS = 10.0
+"""Seconds after which to ask again where the tokens cannot be read."""
+
+
+class LiveTokens:
+    """The tokens of the store's folder as they are now."""
+
+    def __init__(self, file: TokenFile, log: Log) -> None:
+        self._file = file
+        self._log = log
+        self._seen: tuple[int, ...] | str | None = ""
+        self._known: dict[str, Token] = {}
+        self._any = False
+        self.damage: str | None = None
+        """Why nobody is let in, None where all is well."""
+        self.refresh()
+
+    @property
+    def exist(self) -> bool:
+        """Whether there is a token, valid or not, or was one since this process has started."""
+        return self._any or self.damage is not None
+
+    def refresh(self) -> None:
+        """Read the file anew if it has changed."""
+        seen = self._look()
+        if seen != self._seen:
+            self._seen = seen
+            self._read()
+
+    def _look(self) -> tuple[int, ...] | str | None:
+        try:
+            at = os.stat(self._file.path)
+        except FileNotFoundError:
+            return None
+        except OSError as e:
+            return str(e)
+        return at.st_ino, at.st_mtime_ns, at.st_ctime_ns, at.st_size
+
+    def _read(self) -> None:
+        was = self.damage
+        try:
+            tokens = self._file.load()
+        except (MlDashError, OSError) as e:
+            self._known, self.damage = {}, str(e)
+        else:
+            self._known = {token.sha256: token for token in tokens}
+            self.damage = (
+                f"{self._file.path} is gone or empty, and there were tokens." if self._any and not tokens else None
+            )
+            self._any = self._any or bool(tokens)
+        if self.damage is not None:
+            self._log.write("error", "tokens unreadable", message=f"Nobody is let in: {self.damage}")
+        elif was is not None:
+            self._log.write("info", "tokens readable", message="The tokens can be read again.")
+
+    def find(self, secret: str) -> Token | None:
+        """The token with this text, valid or not. What is compared are hashes, which a client cannot choose bit by bit; the
+        comparison that decides takes the same time wherever they differ."""
+        told = digest(secret)
+        token = self._known.get(told)
+        return token if token is not None and hmac.compare_digest(token.sha256, told) else None
+
+
+class Attempts:
+    """Failed authentications by client address: at most `limit` in `window` seconds are answered in full."""
+
+    _MAX_ADDRESSES = 10_000
+
+    def __init__(self, limit: int = 30, window: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit = limit
+        self._window = window
+        self._clock = clock
+        self._failed: dict[str, tuple[float, int]] = {}
+
+    def failed(self, address: str) -> float:
+        """Count one more; seconds to wait where there were too many, else 0."""
+        now = self._clock()
+        place = _network(address)
+        since, count = self._failed.pop(place, (now, 0))
+        if now - since >= self._window:
+            since, count = now, 0
+        while len(self._failed) >= self._MAX_ADDRESSES:
+            self._failed.pop(next(iter(self._failed)))
+        self._failed[place] = (since, count + 1)
+        return since + self._window - now if count >= self._limit else 0.0
+
+
+def _network(address: str) -> str:
+    """One subscriber's addresses are one: of IPv6 he has 2^64."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network((ip, 64), strict=False)) if ip.version == 6 else address
+
+
+class Gate:
+    """Lets requests in, as a `Caller`. `local` is whether the server listens on loopback alone."""
+
+    def __init__(
+        self,
+        tokens: LiveTokens,
+        *,
+        local: bool = True,
+        allowed_hosts: Collection[str] = (),
+        attempts: Attempts | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._tokens = tokens
+        self._local = local
+        self._allowed = frozenset(host.lower() for host in allowed_hosts)
+        self._attempts = attempts or Attempts()
+        self._clock = clock
+
+    def admit(self, scope: HttpScope) -> Caller:
+        """Who sent the request. Raises `Refused`."""
+        self._tokens.refresh()
+        if self._tokens.damage is not None or not (self._local or self._tokens.exist):
+            raise Refused(
+                503,
+                Problem(
+                    "Unavailable",
+                    "the server cannot read its tokens, so it lets nobody in; its log says why.",
+                    retry_after=_CLOSED_SECONDS,
+                ),
+                "closed",
+            )
+        if not self._tokens.exist:
+            guard.check_local(scope)
+            return ANYBODY
+        if self._allowed:
+            guard.check_host(scope, self._allowed)
+        return self._caller(scope)
+
+    def _caller(self, scope: HttpScope) -> Caller:
+        browsed = _BROWSED.fullmatch(scope["path"]) is not None and scope["method"] in ("GET", "HEAD")
+        sent = header_values(scope, b"authorization")
+        secret = _secret(sent[0], browsed=browsed) if len(sent) == 1 else None
+        if secret is None:
+            raise self._refused(_no_token(sent), "no token", browsed=browsed)
+        token = self._tokens.find(secret)
+        state = "unknown" if token is None else token.state(self._clock())
+        if token is not None and state == "valid":
+            return Caller(token.scope, token.namespaces or None, token.id)
+        refused = self._refused(_not_valid(secret, token, state), state, browsed=browsed, invalid=True)
+        refused.token = "" if token is None else token.id
+        client = scope.get("client")
+        wait = self._attempts.failed(client[0] if client else "")
+        if wait:
+            message = f"{refused} Too many requests from this address had no valid token: wait {wait:.0f} s."
+            raise Refused(429, Problem("Unavailable", message, retry_after=wait), "too many", token=refused.token)
+        raise refused
+
+    def _refused(self, message: str, reason: str, *, browsed: bool, invalid: bool = False) -> Refused:
+        ways = [_INVALID if invalid else _BEARER, *([_BASIC] if browsed else [])]
+        return Refused(401, Problem("PermissionDenied", message), reason, ways)
+
+
+def _secret(header: str, *, browsed: bool) -> str | None:
+    """The token in an `Authorization` header; None where it holds none."""
+    scheme, _, rest = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return rest.strip() or None
+    if scheme.lower() != "basic" or not browsed:
+        return None
+    try:
+        return base64.b64decode(rest.strip(), validate=True).decode().partition(":")[2] or None
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+
+
+def _no_token(sent: list[str]) -> str:
+    if len(sent) > 1:
+        return "the request has two Authorization headers; send one."
+    if sent:
+        return f"Authorization: expected `Bearer <token>`; got another kind. {_HOW}"
+    return f"this server asks for a token, and the request has none. {_HOW}"
+
+
+def _not_valid(secret: str, token: Token | None, state: str) -> str:
+    if token is not None and state == "revoked":
+        return f"the token {token.id} was revoked at {token.revoked}. {_HOW}"
+    if token is not None:
+        return f"the token {token.id} expired at {token.expires}. {_HOW}"
+    if _SELF_SIGNED.fullmatch(secret):
+        return (
+            "this token was made by the client itself, from user_name=. Anybody can make such, so only a server without "
+            f"tokens, on the user's own machine, goes by them. This server asks for one of its own. {_HOW}"
+        )
+    return f"the token is not one of this server's. {_HOW}"

@@ -1,0 +1,207 @@
+"""The Store's calls as a caller may make them: scopes, namespaces, and what else is checked of a value that came from outside.
+What the routes of this protocol and those of the published clients share. Knows no HTTP; its methods block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
+
+from ml_dash.errors import InvalidInput, NotFound
+from ml_dash.model import (
+    Appended,
+    Batch,
+    FilePatch,
+    FilePut,
+    FileRecord,
+    Page,
+    Run,
+    RunKey,
+    RunPatch,
+    RunQuery,
+    SeriesInfo,
+    SeriesKey,
+)
+from ml_dash.names import check_run_name
+from ml_dash.server.bodies import Budget
+from ml_dash.server.caller import Caller, Scope
+from ml_dash.server.ingest import GroupCommit
+from ml_dash.server.limits import Limits
+from ml_dash.server.owners import Owners, unknown
+from ml_dash.server.pages import bounded_page
+from ml_dash.server.threads import Threads
+from ml_dash.store.checks import check_series
+
+if TYPE_CHECKING:
+    from ml_dash.rollup import Sample
+    from ml_dash.store.base import Store
+
+LAST_MS = 253_402_300_799_999
+"""Unix ms at the end of the year 9999: later times are no dates."""
+
+
+class Service:
+    """One store, its threads, and the rights to it."""
+
+    def __init__(self, store: Store, limits: Limits) -> None:
+        self.store = store
+        self.limits = limits
+        self.budget = Budget(limits.in_flight, limits.retry_after)
+        self.appends = Threads("append", limits.appends)
+        self.calls = Threads("call", limits.reads)
+        self.uploads = Threads("upload", limits.uploads)
+        self.commit = GroupCommit(store.flush)
+        self._owners = Owners(lambda run: store.get_run(run).key.namespace)
+
+    def close(self) -> None:
+        """End the threads. The store is its owner's to close."""
+        for threads in (self.appends, self.calls, self.uploads):
+            threads.close()
+        self.commit.close()
+
+    # ------------------------------------------------------------ runs
+
+    def put_run(self, caller: Caller, key: RunKey, patch: RunPatch) -> Run:
+        caller.require("write")
+        _check_patch(patch)
+        return self.store.put_run(key._replace(namespace=caller.namespace(key.namespace)), patch)
+
+    def update_run(self, caller: Caller, run: str, patch: RunPatch) -> Run:
+        _check_patch(patch)
+        with self._of(caller, "write", run):
+            return self.store.update_run(run, patch)
+
+    def get_run(self, caller: Caller, run: RunKey | str) -> Run:
+        if isinstance(run, str):
+            with self._of(caller, "read", run):
+                return self.store.get_run(run)
+        caller.require("read")
+        try:
+            return self.store.get_run(run._replace(namespace=caller.namespace(run.namespace)))
+        except NotFound:
+            raise NotFound(f"there is no run {run.name!r} in project {run.project!r} here.") from None
+
+    def find_runs(self, caller: Caller, query: RunQuery) -> list[Run]:
+        """Of all namespaces that the caller sees, where the query names none; "" is the caller's own."""
+        caller.require("read")
+        if query.namespace is not None:
+            spaces: Sequence[str | None] = [caller.namespace(query.namespace)]
+        else:
+            spaces = [None] if caller.namespaces is None else list(dict.fromkeys(caller.namespaces))
+        found: list[Run] = []
+        for space in spaces:
+            found += self.store.find_runs(msgspec.structs.replace(query, namespace=space))
+        return sorted(found, key=lambda run: run.created_at, reverse=True) if len(spaces) > 1 else found
+
+    def delete_run(self, caller: Caller, run: str) -> None:
+        with self._of(caller, "write", run):
+            self.store.delete_run(run)
+        self._owners.forget(run)
+
+    # ------------------------------------------------------------ rows
+
+    def append(self, caller: Caller, batches: Sequence[Batch]) -> list[Appended]:
+        """Accepted, not yet durable: see `appended`."""
+        caller.require("write")
+        for number, batch in enumerate(batches):
+            _check_times(batch, number)
+        with self._of(caller, "write", *{batch.series.run for batch in batches}):
+            return self.store.append(batches)
+
+    async def appended(self, caller: Caller, load: Callable[[], Sequence[Batch]]) -> list[Appended]:
+        """Append the batches that `load` gives, off the event loop; durable when this returns."""
+        done = await self.appends.run(lambda: self.append(caller, load()))
+        await self.commit.durable()
+        return done
+
+    def read(self, caller: Caller, series: SeriesKey, start: int, limit: int | None) -> Page:
+        """As far as a page goes: see `pages`."""
+        check_series(series)
+        with self._of(caller, "read", series.run):
+            return bounded_page(self.store, series, start, limit, self.limits.page)
+
+    def describe(self, caller: Caller, run: str) -> list[SeriesInfo]:
+        with self._of(caller, "read", run):
+            return self.store.describe(run)
+
+    def sample(
+        self,
+        caller: Caller,
+        series: SeriesKey,
+        field: str,
+        x: str | None,
+        start: int,
+        stop: int | None,
+        max_points: int,
+    ) -> Sample:
+        if max_points > self.limits.buckets:
+            raise InvalidInput(
+                f"max_points: at most {self.limits.buckets}; got {max_points}. Sample a range at a time."
+            )
+        with self._of(caller, "read", series.run):
+            return self.store.sample(series, field, x, start, stop, max_points)
+
+    async def flush(self, caller: Caller) -> None:
+        """All that was accepted before this call, of every run, is durable when it returns."""
+        caller.require("write")
+        await self.commit.durable()
+
+    # ------------------------------------------------------------ files
+
+    def put_file(self, caller: Caller, run: str, source: BinaryIO, put: FilePut) -> FileRecord:
+        with self._of(caller, "write", run):
+            return self.store.put_file(run, source, put)
+
+    def get_file(self, caller: Caller, run: str, file: str) -> tuple[FileRecord, BinaryIO]:
+        with self._of(caller, "read", run):
+            return self.store.get_file(run, file)
+
+    def find_files(self, caller: Caller, run: str) -> list[FileRecord]:
+        with self._of(caller, "read", run):
+            return self.store.find_files(run)
+
+    def update_file(self, caller: Caller, run: str, file: str, patch: FilePatch) -> FileRecord:
+        with self._of(caller, "write", run):
+            return self.store.update_file(run, file, patch)
+
+    # ------------------------------------------------------------ rights
+
+    @contextmanager
+    def _of(self, caller: Caller, scope: Scope, *runs: str) -> Iterator[None]:
+        """Around a call on `runs`. Raises what the caller may not do, and forgets a run that turns out to be gone."""
+        caller.require(scope)
+        self._owners.check(caller, runs)
+        try:
+            yield
+        except NotFound as e:
+            for run in runs:
+                self._owners.forget(run)
+            if type(e) is NotFound and len(runs) == 1:
+                raise unknown(runs[0]) from None  # a store's own text tells where it looked
+            raise
+
+
+def _check_patch(patch: RunPatch) -> None:
+    """What a patch of the process's own cannot get wrong."""
+    for field in ("join", "leave", "heartbeat"):
+        if (attempt := getattr(patch, field)) is not None:
+            check_run_name(field, attempt)
+    if patch.at is not None and not 0 <= patch.at <= LAST_MS:
+        raise InvalidInput(f"at: expected unix milliseconds; got {patch.at}.")
+    if patch.pid is not None and not 0 <= patch.pid < 1 << 63:
+        raise InvalidInput(f"pid: expected the number of a process; got {patch.pid}.")
+    for meta in patch.series:
+        check_series(SeriesKey("", meta.kind, meta.name))
+
+
+def _check_times(batch: Batch, number: int) -> None:
+    before = -1
+    for offset, ms in batch.times:
+        if not before < offset < max(len(batch.rows), 1) or not 0 <= ms <= LAST_MS:
+            raise InvalidInput(
+                f"batch {number}: times are (offset in the batch, unix ms) pairs whose offsets rise; got ({offset}, {ms})."
+            )
+        before = offset
