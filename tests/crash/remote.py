@@ -116,10 +116,9 @@ class Server:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._child is not None:
-            self._child.signal(signal.SIGCONT)
-            self.kill()
         self._reserved.close()
+        if self._child is not None:
+            self._child.__exit__(None, None, None)
 
     # ------------------------------------------------------------ what its disk tells
 

@@ -264,7 +264,7 @@ def test_clocks_that_jump_by_hours(place: Path) -> None:
         client.close()
 
     def before() -> None:
-        vars(serve)["open_store"] = lambda folder: LocalStore(folder, clock=jumping(9))
+        vars(serve)["open_store"] = lambda folder, **options: LocalStore(folder, clock=jumping(9), **options)
 
     with Server(place / "store", before) as server, Reader(server.url, place, {"run": ("loss",)}) as reader:
         with several(2, work) as clients:

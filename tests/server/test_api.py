@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -29,6 +30,7 @@ from ml_dash.server.renderings import coding_for
 from ml_dash.store import wire
 from ml_dash.store.local import LocalStore
 from ml_dash.store.memory import MemoryStore
+from ml_dash.store.remote import RemoteStore
 from tests.server.calls import As, append, batch, make_run, problem
 from tests.server.live import live
 
@@ -514,3 +516,13 @@ def test_the_docs_load_nothing_from_elsewhere(api: httpx.Client) -> None:
         assert len(httpx.get(api.base_url.join(f"/docs/{asset}")).content) > 1_000
     problem(httpx.get(api.base_url.join("/docs/../app.py")), 404, "NotFound")
     problem(httpx.get(api.base_url.join("/docs/nothing.js")), 404, "NotFound")
+
+
+def test_the_address_of_a_run_leads_to_its_record(tmp_path: Path) -> None:
+    """What `experiment.url` tells can be opened, whatever the names."""
+    with live(create_app(LocalStore(tmp_path))) as url:
+        run = RemoteStore(url).put_run(RunKey("", "pro ject", "rün ä&b"), RunPatch(params={"lr": 1}))
+        address = f"{url}/runs/{quote('pro ject', safe='')}/{quote('rün ä&b', safe='')}"
+        answer = httpx.get(address, follow_redirects=True)
+        assert (answer.status_code, answer.json()["id"]) == (200, run.id)
+        assert httpx.get(f"{url}/runs/pro/none", follow_redirects=True).status_code == 404

@@ -94,7 +94,7 @@ def test_a_read_token_changes_nothing(served: Guarded) -> None:
     for method, path in ROUTES:
         answer = served(method, filled(path), header)
         if method in ("GET", "HEAD"):
-            assert answer.status_code in (200, 400, 404, 422), (method, path)
+            assert answer.status_code in (200, 307, 400, 404, 422), (method, path)
         elif method == "OPTIONS":
             assert answer.status_code in (404, 405), (method, path)
         else:

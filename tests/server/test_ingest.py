@@ -10,16 +10,19 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from ml_dash.errors import InvalidInput
 from ml_dash.model import EVENTS, LOGS, METRICS, Appended, Batch, RunKey, RunPatch, SeriesKey
 from ml_dash.server.app import create_app
-from ml_dash.server.ingest import GroupCommit
+from ml_dash.server.ingest import GroupCommit, Groups
 from ml_dash.server.limits import Limits
+from ml_dash.server.threads import Threads
 from ml_dash.store import wire
 from ml_dash.store.local import LocalStore
 from ml_dash.store.memory import MemoryStore
@@ -402,8 +405,8 @@ def test_kill_9_of_the_server_in_the_middle_of_requests(root: Path, seed: int) -
         assert min(acknowledged.values()) > 0
 
 
-def test_append_threads_are_as_many_as_they_may_be() -> None:
-    """However many requests come, no more threads than that append at one time."""
+def test_no_more_threads_append_than_may() -> None:
+    """However many requests come, and however slow the store is."""
     most = 0
     inside = 0
     mutex = threading.Lock()
@@ -414,7 +417,7 @@ def test_append_threads_are_as_many_as_they_may_be() -> None:
             with mutex:
                 inside += 1
                 most = max(most, inside)
-            time.sleep(0.01)
+            time.sleep(0.15)
             with mutex:
                 inside -= 1
             return super().append(batches)
@@ -428,4 +431,62 @@ def test_append_threads_are_as_many_as_they_may_be() -> None:
         answers = list(pool.map(lambda n: append(api, batch(run, [n])), range(36)))
         assert [answer.status_code for answer in answers] == [200] * 36
         assert api.get(f"/runs/{run}/rows?kind=metrics&name=loss").text.count("index") == 36
-    assert most == 3
+    assert 1 < most <= 3
+
+
+# ---------------------------------------------------------------- groups
+
+
+def test_calls_that_wait_together_are_one_job() -> None:
+    """While one job runs, those who come meanwhile gather into the next; each gets its own answer or its own error."""
+
+    async def scenario() -> None:
+        threads = Threads("test", 4)
+        groups = Groups(threads, 4, slow=60)
+        begun, go = threading.Event(), threading.Event()
+
+        def call(number: int) -> int:
+            if number == 0:
+                begun.set()
+                assert go.wait(20)
+            if number == 3:
+                raise InvalidInput("three")
+            return number
+
+        first = asyncio.create_task(groups.run(partial(call, 0)))
+        assert await asyncio.to_thread(begun.wait, 20)
+        others = [asyncio.create_task(groups.run(partial(call, n))) for n in range(1, 6)]
+        await asyncio.sleep(0)
+        go.set()
+        answers = await asyncio.gather(first, *others, return_exceptions=True)
+        assert [repr(answer) for answer in answers] == ["0", "1", "2", "InvalidInput('three')", "4", "5"]
+        threads.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_group_that_hangs_does_not_keep_others_waiting() -> None:
+    """A call that waits for a lock holds up its own group, and nobody else for longer than a moment; at most so many hang."""
+
+    async def scenario() -> None:
+        threads = Threads("test", 3)
+        groups = Groups(threads, 3, slow=0.01)
+        go = threading.Event()
+
+        def hang() -> bool:
+            return go.wait(30)
+
+        hanging = []
+        for _ in range(2):
+            hanging.append(asyncio.create_task(groups.run(hang)))
+            await asyncio.sleep(0.05)
+        assert await asyncio.wait_for(groups.run(lambda: "past them"), 20) == "past them"
+        assert not any(task.done() for task in hanging)
+        given_up = asyncio.create_task(groups.run(lambda: None))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        go.set()
+        assert await asyncio.gather(*hanging) == [True, True]
+        threads.close()
+
+    asyncio.run(scenario())

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import ml_dash
 from ml_dash.errors import MlDashError
 from ml_dash.server import compat, refusals
+from ml_dash.server.addresses import add_addresses
 from ml_dash.server.api import ENDPOINTS
 from ml_dash.server.docs_page import add_docs
 from ml_dash.server.endpoints import Endpoint
@@ -53,6 +54,7 @@ def create_app(store: Store, limits: Limits | None = None) -> FastAPI:
     endpoints = (*ENDPOINTS, *compat.endpoints(service))
     app.router.routes.extend(endpoint.route(service) for endpoint in endpoints)
     add_docs(app)
+    add_addresses(app)
     app.add_exception_handler(MlDashError, refusals.of_store)
     app.add_exception_handler(OSError, refusals.of_store)
     app.add_exception_handler(HTTPException, refusals.of_routing)

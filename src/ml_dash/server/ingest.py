@@ -1,11 +1,90 @@
-"""Group commit: requests that come together are made durable together. Knows nothing of rows and nothing of HTTP."""
+"""Requests that come together are appended together, and made durable together. Knows nothing of rows and nothing of HTTP."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 from ml_dash.server.threads import Threads
+
+T = TypeVar("T")
+
+SLOW = 0.1
+"""Seconds after which those who wait are not kept waiting by a group that has not come to its end: another thread takes them."""
+
+
+class Groups:
+    """Calls that wait at the same time are one job of a thread, one after the other. A job for each would have the threads and the
+    event loop hand the interpreter to and fro for every call, which costs more than the calls."""
+
+    def __init__(self, threads: Threads, most: int, slow: float = SLOW) -> None:
+        """`most` is how many groups may run at a time, each after the first because another one is `slow` (s)."""
+        self._threads = threads
+        self._most = most
+        self._slow = slow
+        self._waiting: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
+        self._workers: set[asyncio.Task[None]] = set()
+        self._due = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """What `call()` gives. It goes on to its end also where nobody waits for it any more."""
+        waiter: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append((call, waiter))
+        self._begin()
+        return await waiter
+
+    def _begin(self) -> None:
+        if not self._waiting or len(self._workers) >= self._most:
+            return
+        loop = asyncio.get_running_loop()
+        if self._workers and loop.time() < self._due:
+            if self._alarm is None:
+                self._alarm = loop.call_at(self._due, self._look)
+            return
+        worker = loop.create_task(self._work())
+        self._workers.add(worker)
+        worker.add_done_callback(self._workers.discard)
+        self._due = loop.time() + self._slow
+
+    def _look(self) -> None:
+        self._alarm = None
+        self._begin()
+
+    async def _work(self) -> None:
+        while self._waiting:
+            group, self._waiting = self._waiting, []
+            self._due = asyncio.get_running_loop().time() + self._slow
+            try:
+                outcomes = await self._threads.run(partial(_outcomes, [call for call, _ in group]))
+            except BaseException:
+                for _, waiter in group:
+                    waiter.cancel()
+                raise
+            for (_, waiter), (done, failed) in zip(group, outcomes, strict=True):
+                _settle(waiter, done, failed)
+
+
+def _outcomes(calls: Sequence[Callable[[], Any]]) -> list[tuple[Any, Exception | None]]:
+    """What each call gives or raises."""
+    outcomes: list[tuple[Any, Exception | None]] = []
+    for call in calls:
+        try:
+            outcomes.append((call(), None))
+        except Exception as e:  # noqa: BLE001  it is raised where the call is waited for
+            outcomes.append((None, e))
+    return outcomes
+
+
+def _settle(waiter: asyncio.Future[Any], done: Any, failed: BaseException | None) -> None:
+    if waiter.done():  # the request was given up
+        return
+    if failed is None:
+        waiter.set_result(done)
+    else:
+        waiter.set_exception(failed)
 
 
 class GroupCommit:
@@ -32,18 +111,9 @@ class GroupCommit:
             group, self._waiting = self._waiting, []
             flushed = asyncio.ensure_future(self._thread.run(self._flush))
             await asyncio.wait((flushed,))
-            _end(group, flushed.exception())
+            for waiter in group:
+                _settle(waiter, None, flushed.exception())
 
     def close(self) -> None:
         """Wait for the flush that runs."""
         self._thread.close()
-
-
-def _end(group: list[asyncio.Future[None]], failed: BaseException | None) -> None:
-    for waiter in group:
-        if waiter.done():  # the request was given up
-            continue
-        if failed is None:
-            waiter.set_result(None)
-        else:
-            waiter.set_exception(failed)

@@ -28,7 +28,7 @@ from ml_dash.model import (
 from ml_dash.names import check_run_name
 from ml_dash.server.bodies import Budget
 from ml_dash.server.caller import Caller, Scope
-from ml_dash.server.ingest import GroupCommit
+from ml_dash.server.ingest import GroupCommit, Groups
 from ml_dash.server.limits import Limits
 from ml_dash.server.owners import Owners, unknown
 from ml_dash.server.pages import bounded_page
@@ -51,6 +51,7 @@ class Service:
         self.limits = limits
         self.budget = Budget(limits.in_flight, limits.retry_after)
         self.appends = Threads("append", limits.appends)
+        self._together = Groups(self.appends, limits.appends)
         self.calls = Threads("call", limits.reads)
         self.uploads = Threads("upload", limits.uploads)
         self.commit = GroupCommit(store.flush)
@@ -113,7 +114,7 @@ class Service:
 
     async def appended(self, caller: Caller, load: Callable[[], Sequence[Batch]]) -> list[Appended]:
         """Append the batches that `load` gives, off the event loop; durable when this returns."""
-        done = await self.appends.run(lambda: self.append(caller, load()))
+        done = await self._together.run(lambda: self.append(caller, load()))
         await self.commit.durable()
         return done
 

@@ -130,7 +130,9 @@ def _escaped(match: re.Match[bytes]) -> bytes:
 def strict_rows(kind: str, first: int, lines: bytes) -> tuple[list[bytes], list[tuple[int, int]]] | None:
     """The rows of lines of which a published client wrote some, as we would have encoded them, and their (index, unix ms): what
     leaves this folder is ours. None where all of the lines are. The same line gives the same row, whatever is beside it."""
-    if not (kind != LOGS and b', "createdAt": "' in lines) and not _BARE.search(lines):
+    dated = kind != LOGS and b', "createdAt": "' in lines
+    bare = (b"NaN" in lines or b"Infinity" in lines) and _BARE.search(lines)  # sooner looked for than the pattern
+    if not dated and not bare:
         return None
     rows: list[bytes] = []
     times: list[tuple[int, int]] = []

@@ -38,6 +38,9 @@ _BESIDE = ("metadata.json", "clock.jsonl", "writers.jsonl", ".log_sequence")
 _MANY = 16
 """Dirty files from which one sync of the system comes before theirs: it is sooner done than as many small ones."""
 
+_FEW = 3
+"""Dirty files from which one sync of their file system does for all, where somebody flushes all runs: a server, again and again."""
+
 AnyFile = SeriesFile | IrregularSeries
 
 
@@ -68,6 +71,7 @@ class SeriesFiles:
         self._whole: Callable[[int], None] | None = None
         """From the first flush of many files on, where the system has such a thing: syncs them all at once."""
         self._whole_fd = -1
+        self._asked = False
 
     def forget(self) -> None:
         """In a forked child: the descriptors are the parent's."""
@@ -178,7 +182,7 @@ class SeriesFiles:
             (key, file) for key, file in list(self._series.items()) if run in (None, key.run) and _is_unsynced(file)
         ]
         many = len(files) > _MANY
-        if many and run is None:
+        if len(files) > _FEW and run is None:
             if self._whole is not None and self._whole_fd >= 0:
                 self._flush_whole(files, self._whole)
                 return
@@ -216,7 +220,8 @@ class SeriesFiles:
 
     def _begin_whole(self) -> None:
         """It tells of the errors from here on; those before it, each file tells of when it is synced by itself."""
-        self._whole = self._whole or whole_sync(self.root)
+        if not self._asked:
+            self._whole, self._asked = whole_sync(self.root), True
         if self._whole is not None:
             self._whole_fd = os.open(self.root, os.O_RDONLY | os.O_CLOEXEC)
 
