@@ -31,7 +31,7 @@ from ml_dash.store.local import LocalStore
 from ml_dash.store.remote import RemoteStore
 from ml_dash.store.spooled import SpooledStore
 from ml_dash.sync import Report, Sender, tasks
-from tests.crash.children import Child, rows
+from tests.crash.children import Child, check_small_records, eventually, rows
 from tests.server.cutting_proxy import CuttingProxy, Pass, Request
 
 PROJECT = "project"
@@ -338,3 +338,33 @@ def check_order(
 def spooled_runs(spool: Path) -> list[str]:
     """The names of the runs that are in a spool."""
     return sorted(path.parent.name for path in spool.glob("*/*/experiment.json"))
+
+
+# ---------------------------------------------------------------- a plain load
+
+
+STEPS = 150
+"""What `log_steps` takes, unless it is told."""
+
+
+def log_steps(client: Client, who: str, steps: int = STEPS, first: int = 0) -> None:
+    """Rows first … first + steps - 1 of `who`, singly, to one metric of all and one of his own."""
+    for n in range(first, first + steps):
+        client.append("loss", {"who": who, "n": n})
+        client.append(who, {"who": who, "n": n})
+        time.sleep(0.01 * (n % 8 == 0))
+
+
+def check_steps(server: Server, steps: dict[str, int]) -> None:
+    """Of each writer that many rows are there, once, in order."""
+    assert check_order(server.rows("run", "loss")) == steps
+    for who, count in steps.items():
+        assert check_order(server.rows("run", who)) == {who: count}
+    check_small_records(server.folder("run"))
+
+
+def take_up(url: str, spool: Path) -> None:
+    """A process of another run, which sends what others left and takes it away."""
+    client = Client(url, spool, "other").open()
+    eventually(lambda: spooled_runs(spool) == ["other"], 60)
+    client.close()
