@@ -39,7 +39,7 @@ def params(run):
 """,
 }
 _PRELUDE = """
-import json, os, sys
+import json, os, sys, time
 URL, TOKEN = sys.argv[1:3]
 def tell(value):
     print(json.dumps(value))
