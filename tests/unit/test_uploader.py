@@ -300,6 +300,24 @@ def test_a_server_that_was_set_back_gets_what_it_lacks(spool: LocalStore, server
     check_same(spool, run, server)
 
 
+def test_what_was_set_back_is_not_forgotten_by_the_record(
+    spool: LocalStore, server: Failing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record is written after each step, as beside a slow server: it goes back where the server went back."""
+    monkeypatch.setattr("ml_dash.store.uploader._SAVE", -1.0)
+    run = logged(spool, 10)
+    key = SeriesKey(run, METRICS, "acc")
+    drain(Uploader(spool, spool.get_run(run), server, SERVER))
+    copy = deepcopy({name: value for name, value in vars(server).items() if name not in ("_lock", "refuse")})
+    spool.append([Batch(key, rows(*range(10, 20)))])
+    spool.update_run(run, RunPatch(params={"late": 1}))
+    drain(Uploader(spool, spool.get_run(run), server, SERVER))
+    vars(server).update(copy)
+    spool.append([Batch(key, rows(20))])
+    drain(Uploader(spool, spool.get_run(run), server, SERVER), 20)
+    check_same(spool, run, server)
+
+
 def test_a_batch_that_is_too_large_is_halved(spool: LocalStore, server: Failing) -> None:
     """Where a proxy takes small bodies only, and does not say which row is at fault, smaller ones are sent."""
     run = logged(spool, 100)
@@ -337,6 +355,54 @@ def test_a_copied_folder_that_went_its_own_way(spool: LocalStore, server: Failin
         copy.close()
     finally:
         shutil.rmtree(f"{place}-copy")
+
+
+@pytest.mark.parametrize("ahead", [3, 15, 16, 17, 40, 500])
+def test_a_copy_that_fell_behind_is_found_out(spool: LocalStore, server: Failing, place: Path, ahead: int) -> None:
+    """The original has sent `ahead` rows since it was copied, the copy has some of its own under the same numbers: however few
+    of them the server remembers, none is taken for one that it has; also where somebody else writes to the series."""
+    run = logged(spool, 5)
+    series = SeriesKey(run, METRICS, "acc")
+    drain(Uploader(spool, spool.get_run(run), server, SERVER))
+    there = server.find_runs(RunQuery())[0].id
+    server.append([Batch(series._replace(run=there), rows("somebody", "else"))])
+    spool.close()
+    shutil.copytree(place, f"{place}-copy")
+    try:
+        copy = LocalStore(f"{place}-copy")
+        spool.append([Batch(series, rows(*(f"original {n}" for n in range(ahead))))])
+        copy.append([Batch(series, rows("x", "y"))])
+        drain(Uploader(spool, spool.get_run(run), server, SERVER))
+        before = values(server, there, "acc")
+        with pytest.raises(Stopped, match="--as NAME"):
+            drain(Uploader(copy, copy.get_run(run), server, SERVER))
+        assert values(server, there, "acc") == before
+        copy.close()
+    finally:
+        shutil.rmtree(f"{place}-copy")
+
+
+def test_a_folder_that_was_moved_goes_on(spool: LocalStore, server: Failing, place: Path) -> None:
+    """A moved folder, and one whose record of what was sent is an old one, are not copies that went their own way."""
+    run = logged(spool, 5)
+    series = SeriesKey(run, METRICS, "acc")
+    drain(Uploader(spool, spool.get_run(run), server, SERVER))
+    record = next(path for path in (place / "project/run" / FOLDER).glob("*.json") if path.name != "writer.json")
+    old = record.read_bytes()
+    for n in range(60):
+        spool.append([Batch(series, rows(n, -n))])
+    drain(Uploader(spool, spool.get_run(run), server, SERVER))
+    spool.close()
+    record.write_bytes(old)
+    shutil.copytree(place, f"{place}-moved")
+    try:
+        moved = LocalStore(f"{place}-moved")
+        moved.append([Batch(series, rows("on"))])
+        drain(Uploader(moved, moved.get_run(run), server, SERVER))
+        check_same(moved, run, server)
+        moved.close()
+    finally:
+        shutil.rmtree(f"{place}-moved")
 
 
 def test_a_run_that_was_deleted_at_the_server(spool: LocalStore, server: Failing) -> None:

@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -71,12 +71,14 @@ class SentFile:
         except msgspec.ValidationError:
             return Sent(self._server)
 
-    def save(self, sent: Sent) -> None:
-        """Write it, further along where another process got further. Raises `OSError`."""
+    def save(self, sent: Sent, set_back: Collection[str] = ()) -> None:
+        """Write it, further along where another process got further; not so the series that the server has `set_back`. Raises
+        `OSError`."""
         there = self.load()
         if there.run == sent.run:
             for name, count in there.series.items():
-                sent.series[name] = max(count, sent.series.get(name, 0))
+                if name not in set_back:
+                    sent.series[name] = max(count, sent.series.get(name, 0))
         sent.at = self._clock()
         write_atomically(self.path, codec.dumps(msgspec.to_builtins(sent)), sync=False)
 

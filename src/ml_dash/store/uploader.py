@@ -103,6 +103,8 @@ class Uploader:
         what others have changed since is not to be undone."""
         self._turn = 0
         self._refusal = ""
+        self._set_back: set[str] = set()
+        """Series of which the server has less than was acknowledged: it may have been restored from a copy."""
         self.refusals = 0
         """Rows and changes that this process had to put aside."""
 
@@ -170,7 +172,10 @@ class Uploader:
             self._sent = Sent(self._sent.server, there.id)
         if there.write_protected and self._writer not in there.marks:
             raise Stopped(f"{self._what} is write-protected at the server. Choose another name.")
-        self._sent.series[_name(self._events)] = there.marks.get(self._writer, 0)
+        mark = there.marks.get(self._writer, 0)
+        if mark < self._position(self._events):
+            self._set_back.add(_name(self._events))
+        self._sent.series[_name(self._events)] = mark
         self._refused = set(self._file.refused())
         self._complete()
         self.there = there
@@ -201,8 +206,9 @@ class Uploader:
 
     def _save(self) -> None:
         with suppress(OSError):  # a full disk costs sending again
-            self._file.save(self._sent)
+            self._file.save(self._sent, self._set_back)
             self._unsaved = False
+            self._set_back.clear()
             self._moved = self._file.moved()
         self._saved = time.monotonic()
 
@@ -400,7 +406,7 @@ class Uploader:
 
     def _deliver(self, batches: Sequence[Batch]) -> None:
         try:
-            self._target.append(batches)
+            answers = self._target.append(batches)
         except (InvalidInput, Conflict) as e:
             if len(batches) > 1:
                 for batch in batches:
@@ -408,19 +414,38 @@ class Uploader:
                 return
             self._settle(batches[0], e)
             return
-        for batch in batches:
+        for batch, answer in zip(batches, answers, strict=True):
+            if answer.count < len(batch.rows):
+                self._check_known(batch, len(batch.rows) - answer.count)
             self._advance(batch.series._replace(run=self.run.id), (batch.seq or 0) + len(batch.rows))
+
+    def _check_known(self, batch: Batch, known: int) -> None:
+        """The server has the first `known` rows of `batch` already, by their numbers. It has compared the last few that it had of
+        this log; a copy of the folder that fell further behind is found out here: its rows are not there in their order."""
+        at, rows = batch.seq or 0, iter(batch.rows[:known])  # nothing is before its own number, whoever else writes
+        row = next(rows, None)
+        while row is not None:
+            page = self._target.read(batch.series, at, min(self._points, known + 1000))
+            if not page.count:
+                raise self._copied(batch, "the server has other rows in the place of its own")
+            for found in codec.Lines(page.kind, page.start, page.count, page.lines).rows():
+                row = next(rows, None) if found == row else row
+            at += page.count
+
+    def _copied(self, batch: Batch, why: str) -> Stopped:
+        self._stuck[batch.series._replace(run=self.run.id)] = why
+        return Stopped(
+            f"{self._what}: {self._folder.path} is a copy of a folder that was sent from elsewhere, and went its own way ({why}). "
+            f"Send it under a name of its own: ml-dash sync {self._folder.path} --as NAME"
+        )
 
     def _settle(self, batch: Batch, error: Exception) -> None:
         """What to do with a batch that the server refuses: go where it says, or send it without the row that is at fault."""
         series, seq = batch.series._replace(run=self.run.id), batch.seq or 0
         if isinstance(error, Conflict):
             if error.expected is None or error.expected >= seq:
-                self._stuck[series] = str(error)
-                raise Stopped(
-                    f"{self._what}: {self._folder.path} is a copy of a folder that was sent from elsewhere, and went its own "
-                    f"way ({error}). Send it under a name of its own: ml-dash sync {self._folder.path} --as NAME"
-                )
+                raise self._copied(batch, str(error))
+            self._set_back.add(_name(series))
             self._advance(series, error.expected)
             self._offsets.pop(series, None)
             return
