@@ -131,7 +131,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def spooled(state: Path) -> list[str]:
     """The runs that wait in spools, ``project/name``."""
-    found = state.glob("ml-dash/spool/*/*/*/")
+    found = (path for path in state.glob("ml-dash/spool/*/*/*") if path.is_dir())
     return sorted(f"{place.parent.name}/{place.name}" for place in found if not place.parent.name.startswith("."))
 
 
