@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import msgspec
 
@@ -106,7 +106,6 @@ class SpooledStore:
         self._uploader: Uploader | None = None
         self._changed = threading.Condition()
         self._stepping = threading.Lock()
-        self._steps = 0
         self._failures = 0
         self._trouble: str | None = None
         self._stopped: str | None = None
@@ -341,7 +340,6 @@ class SpooledStore:
             for reason in uploader.stuck.values():
                 self._warn(f"cannot be sent: {reason}")
         with self._changed:
-            self._steps += 1
             self._changed.notify_all()
         return more
 
@@ -507,8 +505,3 @@ class SpooledStore:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def local_of(store: Any) -> LocalStore | None:
-    """The folder's store of a store that has one."""
-    return store.local if isinstance(store, SpooledStore) else store if isinstance(store, LocalStore) else None
