@@ -88,7 +88,7 @@ def _encode_other(row: dict[str, Any]) -> bytes:
             body = _encode(row)
         except ValueError:
             return _thorough(row)
-        if len(body) < MAX_ROW // 2 and b"null" not in body and not _has_special(body):
+        if len(body) < MAX_ROW // 2 and b"null" not in body and not has_special(body):
             return _format(body, indent=0)
     return _thorough(row)
 
@@ -130,7 +130,7 @@ def _encode_flat(rows: list[Any]) -> list[bytes] | None:
         body = _encode(rows)
     except ValueError:
         return None
-    if b"null" in body or (str in kinds and _has_special(body)) or max(map(len, rows)) > MAX_FIELDS:
+    if b"null" in body or (str in kinds and has_special(body)) or max(map(len, rows)) > MAX_FIELDS:
         return None
     bodies = _format(body, indent=0)[2:-2].split(b"}, {")
     if len(bodies) != len(rows) or (len(body) > MAX_ROW and max(map(len, bodies)) > MAX_ROW - 2):
@@ -138,7 +138,7 @@ def _encode_flat(rows: list[Any]) -> list[bytes] | None:
     return [b"{%b}" % b for b in bodies]
 
 
-def _has_special(body: bytes) -> bool:
+def has_special(body: bytes) -> bool:
     """Whether a string of the reserved spelling may be in there. One letter is sooner looked for than a word."""
     return (body.find(b"N") >= 0 and body.find(b'NaN"') >= 0) or (body.find(b"I") >= 0 and body.find(b'Infinity"') >= 0)
 
@@ -286,7 +286,7 @@ def decode_lines(page: Page) -> list[dict[str, Any]]:
     """A page's lines as they stand, decoded. Raises `CorruptData`."""
     lines = page.lines
     with gc_paused(page.count):
-        if not _has_special(lines):
+        if not has_special(lines):
             try:
                 points = _decode_object.decode_lines(lines)
                 if len(points) == page.count:  # it passes over blank lines
@@ -297,7 +297,7 @@ def decode_lines(page: Page) -> list[dict[str, Any]]:
 
 
 def _decode_any(line: bytes) -> dict[str, Any]:
-    if not _has_special(line):
+    if not has_special(line):
         try:
             return _decode_object.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -357,7 +357,7 @@ def field_values(page: Page, fields: Sequence[str]) -> dict[str, list[Any]]:
         return _slow_fields(page, fields)
     values = {field: list(map(attrgetter(f"data.f{i}"), lines)) for i, field in enumerate(fields)}
     kinds = {field: set(map(type, column)) for field, column in values.items()}
-    if all(kind <= _NUMBERS_ONLY for kind in kinds.values()) or not _has_special(page.lines):
+    if all(kind <= _NUMBERS_ONLY for kind in kinds.values()) or not has_special(page.lines):
         return values
     if all(kind <= _SCALARS for kind in kinds.values()) and _ESCAPED.search(page.lines) is None:
         return {field: _respelled(column) if str in kinds[field] else column for field, column in values.items()}
@@ -393,6 +393,17 @@ def _slow_fields(page: Page, fields: Sequence[str]) -> dict[str, list[Any]]:
     points = decode_lines(page)
     rows = points if page.kind == LOGS else [p.get("data", {}) for p in points]
     return {field: [row.get(field, msgspec.UNSET) for row in rows] for field in fields}
+
+
+def cut(page: Page, most: int) -> Page:
+    """As many of the page's points as go into `most` bytes of lines, and at least one."""
+    if len(page.lines) <= most:
+        return page
+    end = page.lines.rfind(b"\n", 0, max(most, 0)) + 1 or page.lines.find(b"\n") + 1
+    lines = page.lines[:end]
+    stop = page.start + lines.count(b"\n")
+    ticks = tuple(tick for tick in page.ticks if tick[0] < stop)
+    return Page(page.kind, page.start, stop - page.start, page.total, lines, ticks, page.origin)
 
 
 def numbers(page: Page, fields: Sequence[str]) -> dict[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:

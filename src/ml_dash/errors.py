@@ -89,17 +89,17 @@ class NewerFormat(MlDashError):
 
 
 class CorruptData(MlDashError, OSError):
-    """Stored bytes are not what was written. ``path`` and ``offset`` (bytes) say where."""
+    """Stored bytes are not what was written. ``path`` and ``offset`` (bytes) say where, ``why`` what is wrong."""
 
     def __init__(self, path: str, offset: int, why: str) -> None:
         super().__init__(f"{path}: {why} at byte {offset}. Run `ml-dash doctor --repair` on the run's folder.")
         self.path = path
         self.offset = offset
-        self._why = why
+        self.why = why
 
     def __reduce__(self) -> tuple[type[CorruptData], tuple[str, int, str]]:
         """Errors cross processes by pickle, which calls the class with `args`: the text alone."""
-        return type(self), (self.path, self.offset, self._why)
+        return type(self), (self.path, self.offset, self.why)
 
 
 class LockTimeout(MlDashError, TimeoutError):

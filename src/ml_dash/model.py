@@ -88,6 +88,25 @@ class Page(msgspec.Struct, frozen=True):
     """Where the lines came from (path, byte offset), for `CorruptData`."""
 
 
+MOST_FIELDS = 100
+"""Fields of one `ColumnsPage`."""
+
+
+class ColumnsPage(msgspec.Struct, frozen=True, eq=False):
+    """Fields of `count` consecutive points of one series, from `start` on, as NumPy arrays; `total` as in `Page`.
+
+    `columns` has for each field that was asked for what `Series.columns` gives for these points, where that is an array of
+    bool, int64 or float64, or where none of them has the field (objects, all None); for any other field None: what it holds are not
+    numbers alone, and its rows have to be read. `ticks` are those of a `Page`, an int64 array of shape (n, 2).
+    """
+
+    start: int
+    count: int
+    total: int
+    ticks: Any
+    columns: dict[str, Any]
+
+
 class Attempt(msgspec.Struct, omit_defaults=True):
     """One start of a run. `first` maps "kind/name" to the series' length at that start (absent: 0)."""
 
@@ -223,7 +242,8 @@ class FileRecord(msgspec.Struct, rename="camel"):
 
 
 class FilePut(msgspec.Struct, frozen=True):
-    """What to store a file as. `id` is the caller's own where a retry must be harmless, else None."""
+    """What to store a file as. `id` is the caller's own where a retry must be harmless, else None. `checksum` is the sha256 (hex)
+    that the bytes must have, None where it is not known before they are read."""
 
     filename: str
     prefix: str = "/"
@@ -232,6 +252,7 @@ class FilePut(msgspec.Struct, frozen=True):
     content_type: str | None = None
     metadata: dict[str, Any] | None = None
     id: str | None = None
+    checksum: str | None = None
 
 
 class FilePatch(msgspec.Struct, frozen=True):

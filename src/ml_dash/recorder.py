@@ -21,6 +21,7 @@ from ml_dash.model import (
     LOGS,
     Appended,
     Batch,
+    ColumnsPage,
     FilePatch,
     FilePut,
     FileRecord,
@@ -297,6 +298,16 @@ class Recorder:
             start += page.count
             if not page.count or start >= stop:
                 return
+
+    def columns(self, series: SeriesKey, fields: Sequence[str], start: int, stop: int) -> Iterator[ColumnsPage]:
+        """Fields of the points [start, stop) a page at a time; see `Store.columns`."""
+        store, _ = self._store_and_run()
+        while start < stop:
+            page = store.columns(series, fields, start, stop)
+            if not page.count:
+                return
+            yield page
+            start += page.count
 
     def sample(
         self, series: SeriesKey, field: str, x: str | None, start: int, stop: int | None, max_points: int

@@ -242,30 +242,31 @@ def sample_of(edges: IntArray, y: Rollup, x: Rollup | None = None) -> Sample:
     )
 
 
-def bucket_width(start: int, stop: int, max_points: int, base: int = BASE) -> int:
+def bucket_width(start: int, stop: int, max_points: int, base: int | Sequence[int] = BASE) -> int:
     """Width (points) of the buckets of `bucket_edges`. Raises `InvalidInput` as it does."""
     most = _positive("max_points", max_points)
     if start < 0:
         raise InvalidInput(f"start: expected an index of 0 or more, got {start}")
     if stop - start <= most:
         return 1
+    bases = (base,) if isinstance(base, int) else base
     # `needed` never falls as `width` grows and the first width is below the answer, so this stops at the narrowest.
-    width = _allowed(-(-(stop - start) // most), base)
+    width = _allowed(-(-(stop - start) // most), bases)
     while True:
-        needed = _allowed(-(-stop // (start // width + most)), base)
+        needed = _allowed(-(-stop // (start // width + most)), bases)
         if needed <= width:
             return width
         width = needed
 
 
-def bucket_edges(start: int, stop: int, max_points: int, base: int = BASE) -> IntArray:
+def bucket_edges(start: int, stop: int, max_points: int, base: int | Sequence[int] = BASE) -> IntArray:
     """Boundaries, shape (k + 1,), of at most `max_points` buckets over the indices [start, stop).
 
     One bucket a point where that is few enough. Otherwise the narrowest width that will do, where boundaries within
     are absolute multiples of the width, so that buckets stay where they are while a live series grows; the first and
     the last may be partial. A width above `base` is a multiple of it, so that buckets are unions of whole base spans
-    but at the two ends. Empty ranges give no bucket. Raises `InvalidInput` unless `max_points` is an int ≥ 1 and
-    `start` ≥ 0.
+    but at the two ends; of several bases, each a multiple of the one before, the greatest below the width counts. Empty
+    ranges give no bucket. Raises `InvalidInput` unless `max_points` is an int ≥ 1 and `start` ≥ 0.
     """
     width = bucket_width(start, stop, max_points, base)
     if stop <= start:
@@ -279,9 +280,10 @@ def grid(start: int, stop: int, width: int) -> IntArray:
     return np.concatenate((np.array([start], np.int64), inner, np.array([stop], np.int64)))
 
 
-def _allowed(width: int, base: int) -> int:
+def _allowed(width: int, bases: Sequence[int]) -> int:
     """The narrowest allowed width that is no less."""
-    return width if width <= base else -(-width // base) * base
+    step = max((base for base in bases if base < width), default=1)
+    return -(-width // step) * step
 
 
 def _positive(name: str, value: object) -> int:

@@ -11,7 +11,7 @@ import msgspec
 
 from ml_dash import codec
 from ml_dash.errors import InvalidInput, InvalidType, SeriesNotFound
-from ml_dash.model import CHUNK_SIZE, Appended, SeriesInfo, SeriesMeta
+from ml_dash.model import CHUNK_SIZE, MOST_FIELDS, Appended, SeriesInfo, SeriesMeta
 from ml_dash.names import check_series_name
 from ml_dash.values import text, texts, whole
 
@@ -177,10 +177,14 @@ class Series:
         (None where missing). A user's own field "index" or "createdAt" comes as "data.index", "data.createdAt".
         Raises `CorruptData`.
         """
-        from ml_dash.columns import columns
+        from ml_dash.columns import columns, numbers
 
         start, stop = self._range(start_index, stop_index)
         wanted = texts("fields", [fields] if isinstance(fields, str) else fields)
+        if wanted is not None and len(wanted) <= MOST_FIELDS:
+            found = numbers(self._recorder.columns(self._key, wanted, start, stop), wanted)
+            if found is not None:
+                return found
         return columns(self._recorder.pages(self._key, start, stop), wanted)
 
     def _range(self, start: int, stop: int | None) -> tuple[int, int]:

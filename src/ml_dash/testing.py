@@ -28,6 +28,7 @@ import msgspec
 import pytest
 
 from ml_dash.codec import decode_page, encode_row, render
+from ml_dash.columns import joined, spread, ticks_of
 from ml_dash.errors import Conflict, FileMissing, InvalidInput, NotFound
 from ml_dash.model import (
     EVENTS,
@@ -36,6 +37,7 @@ from ml_dash.model import (
     TRACKS,
     Appended,
     Batch,
+    ColumnsPage,
     FilePatch,
     FilePut,
     FileRecord,
@@ -682,6 +684,27 @@ class SeriesContract(Harness):
         store.flush()
         self.check_holds(second, loss, rows_of([0, 1]))
 
+    @pytest.mark.parametrize("most", [0, 100, 5_000, 60_000, 1 << 20])
+    def test_pages_of_so_many_bytes_follow_one_another(self, store: Store, loss: SeriesKey, most: int) -> None:
+        """Rows of all sizes: each page has at least one point, about as many bytes as were asked for."""
+        sizes = [10] * 600 + [3_000, 40_000, 20, 20] + [500] * 50 + [9_000] * 3
+        for at in range(0, len(sizes), 7):
+            rows = [encode_row({"x": "x" * size}) for size in sizes[at : at + 7]]
+            store.append([Batch(loss, rows, times=((0, 1_000_000 + at), (len(rows) - 1, 1_000_001 + at)))])
+        whole = store.read(loss, 0, None)
+        assert store.read(loss, 0, None, 1 << 30) == whole
+        at, points = 590, []
+        while at < len(sizes):
+            page = store.read(loss, at, None, most)
+            assert (page.start, page.total) == (at, len(sizes))
+            assert 1 <= page.count == page.lines.count(b"\n")
+            assert len(page.lines) <= max(most, 60_000) + 60_000
+            points += decode_page(page)
+            at += page.count
+        assert points == decode_page(whole)[590:]
+        assert store.read(loss, 5, 20, 1).count in range(1, 21)
+        assert store.read(loss, 5, 0, 1).count == 0
+
 
 class AtomicityContract(Harness):
     """A call whose batches cannot all be stored stores none of them."""
@@ -733,6 +756,10 @@ class AtomicityContract(Harness):
     def test_half_an_identity(self, store: Store, reached: SeriesKey, writer: str | None, seq: int | None) -> None:
         """A batch with a writer and no seq, a seq and no writer, or a seq below 0."""
         self.check_refused(store, reached, Batch(reached, rows_of([1]), writer=writer, seq=seq), InvalidInput)
+
+    def test_a_writer_with_a_long_name(self, store: Store, reached: SeriesKey) -> None:
+        """A writer's id of more than 200 characters: it is kept with every series."""
+        self.check_refused(store, reached, Batch(reached, rows_of([1]), writer="w" * 201, seq=0), InvalidInput)
 
 
 class ExactlyOnceContract(Harness):
@@ -976,6 +1003,86 @@ class DescribeContract(Harness):
             store.sample(loss, "value", None, start, None, max_points)
 
 
+class ColumnsContract(Harness):
+    """Fields as typed arrays, a page of them."""
+
+    @pytest.mark.parametrize("size", [1, 5, 24])
+    def test_columns_have_the_types_of_their_values(self, store: Store, loss: SeriesKey, size: int) -> None:
+        """Of any range, whatever the fields hold and however they came: each page's are those of its rows, as are all together."""
+        fields = [*COLUMNS, "nobody", *list(COLUMNS)[:2]]
+        rows = column_rows()
+        for at in range(0, len(rows), size):
+            store.append([Batch(loss, rows[at : at + size])])
+        for start, stop in (
+            (0, None),
+            (0, 24),
+            (0, 1),
+            (7, 9),
+            (8, 16),
+            (10, 100),
+            (23, None),
+            (5, 5),
+            (24, None),
+            (9, 3),
+        ):
+            check_columns(store, loss, fields, start, stop, 24)
+
+    def test_pages_of_other_kinds_join_as_one_page(self, store: Store, loss: SeriesKey) -> None:
+        """Three pages that were asked for join as their rows would in one."""
+        store.append([Batch(loss, column_rows())])
+        check_columns(store, loss, [*COLUMNS, "nobody"], 0, 24, 24, cuts=(8, 16))
+
+    def test_columns_of_nothing(self, store: Store, run: str, loss: SeriesKey) -> None:
+        """A series without rows, and a request without fields."""
+        check_columns(store, loss, ["value"], 0, None, 0)
+        check_columns(store, loss, ["value"], 7, 9, 0)
+        store.append([Batch(loss, rows_of(range(10)))])
+        check_columns(store, loss, [], 2, 7, 10)
+        check_columns(store, SeriesKey(run, METRICS, "other"), ["value"], 0, None, 0)
+
+    def test_columns_of_logs(self, store: Store, run: str) -> None:
+        """Their number is a field of theirs."""
+        logs = SeriesKey(run, LOGS, "")
+        store.append([Batch(logs, [encode_row({"message": "m", "took": n / 4}) for n in range(10)])])
+        pages = list(column_pages(store, logs, ["took", "message", "sequenceNumber"], 3, None))
+        took, numbers = (joined([page.columns[name] for page in pages]) for name in ("took", "sequenceNumber"))
+        assert took is not None
+        assert numbers is not None
+        assert (took.tolist(), numbers.tolist()) == ([n / 4 for n in range(3, 10)], list(range(3, 10)))
+        assert all(page.columns["message"] is None for page in pages)
+
+    def test_columns_have_the_times_of_their_rows(self, store: Store, loss: SeriesKey) -> None:
+        """Whatever range is asked for."""
+        base = 1_700_000_000_000
+        store.append([Batch(loss, rows_of(range(4)), times=((0, base), (2, base + 1000)))])
+        store.append([Batch(loss, rows_of(range(4, 9)), times=((0, base + 1000), (3, base + 5000)))])
+        for start in range(9):
+            for stop in range(start + 1, 10):
+                check_columns(store, loss, ["value"], start, stop, 9)
+
+    def test_columns_of_long_rows(self, store: Store, loss: SeriesKey) -> None:
+        """More than one page takes come in several."""
+        rows = [encode_row({"value": n, "text": "x" * 5_000_000}) for n in range(3)]
+        for row in rows:
+            store.append([Batch(loss, [row])])
+        pages = list(column_pages(store, loss, ["value", "text"], 0, None))
+        assert [value for page in pages for value in page.columns["value"].tolist()] == [0, 1, 2]
+        assert {page.total for page in pages} == {3}
+
+    def test_columns_refuse_what_makes_no_sense(self, store: Store, run: str, loss: SeriesKey) -> None:
+        """A negative start, more than 100 fields, a series that cannot be."""
+        store.append([Batch(loss, rows_of(range(3)))])
+        assert len(store.columns(loss, [f"f{n}" for n in range(100)], 0, None).columns) == 100
+        for series, fields, start in (
+            (loss, ["value"], -1),
+            (loss, [f"f{n}" for n in range(101)], 0),
+            (SeriesKey(run, "colours", "loss"), ["value"], 0),
+            (SeriesKey(run, METRICS, "../up"), ["value"], 0),
+        ):
+            with pytest.raises(InvalidInput):
+                store.columns(series, fields, start, None)
+
+
 class FileContract(Harness):
     """Files of a run."""
 
@@ -1094,6 +1201,44 @@ class FileContract(Harness):
         assert store.put_file(run, io.BytesIO(b"new"), FilePut("f", id="put-2")).deleted_at is not None
         assert store.find_files(run) == []
 
+    def test_a_checksum_is_held_to(self, store: Store, run: str) -> None:
+        """Bytes that are not those which were announced are not stored; a retry of those that were need not be read."""
+        put = FilePut("f", id="put-1", checksum=sha256(b"right").hexdigest())
+        for wrong in (put, FilePut("f", checksum=put.checksum)):
+            with pytest.raises(InvalidInput, match="sha256"):
+                store.put_file(run, io.BytesIO(b"wrong"), wrong)
+        for no_sum in ("", "0" * 63, "X" * 64, sha256(b"right").hexdigest().upper()):
+            with pytest.raises(InvalidInput, match="checksum"):
+                store.put_file(run, io.BytesIO(b"right"), FilePut("f", checksum=no_sum))
+        assert store.find_files(run) == []
+        record = store.put_file(run, io.BytesIO(b"right"), put)
+        assert contents(store, run, record) == b"right"
+        assert same(store.put_file(run, io.BytesIO(b"right"), put), record)
+        with pytest.raises(Conflict):
+            store.put_file(run, io.BytesIO(b"other"), FilePut("f", id="put-1", checksum=sha256(b"other").hexdigest()))
+
+    @pytest.mark.parametrize("start", [0, 1000])
+    def test_a_put_that_broke_goes_on(self, store: Store, second: Store, run: str, start: int) -> None:
+        """However often it breaks, nothing is seen before its end, and then the file is whole: what the source had from where
+        it stood. Other content under the same id has nothing of it."""
+        content = random.Random(0).randbytes(9_500_000)
+        put = FilePut("f", id="put-1", checksum=sha256(content[start:]).hexdigest())
+        for fail_at, handle in ((100_000, store), (3_000_000, store), (2_000_000, second), (9_400_000, second)):
+            with pytest.raises(OSError, match="the disk went away"):
+                handle.put_file(run, Breaking(content, start, fail_at), put)
+            assert store.find_files(run) == []
+            with pytest.raises(FileMissing):
+                store.get_file(run, "put-1")
+        record = store.put_file(run, Breaking(content, start), put)
+        assert (record.size_bytes, record.checksum) == (len(content) - start, put.checksum)
+        assert contents(second, run, record) == content[start:]
+        other = FilePut("g", id="put-2", checksum=sha256(content[::-1]).hexdigest())
+        with pytest.raises(OSError, match="the disk went away"):
+            store.put_file(run, Breaking(content[::-1], 0, 5_000_000), other)
+        other = FilePut("g", id="put-2", checksum=sha256(content).hexdigest())
+        assert contents(store, run, store.put_file(run, Breaking(content, 0), other)) == content
+        assert [f.filename for f in store.find_files(run)] == ["f", "g"]
+
     @pytest.mark.parametrize(
         "put",
         [
@@ -1143,7 +1288,13 @@ class FileContract(Harness):
 
 
 class StoreContract(
-    RunContract, SeriesContract, AtomicityContract, ExactlyOnceContract, DescribeContract, FileContract
+    RunContract,
+    SeriesContract,
+    AtomicityContract,
+    ExactlyOnceContract,
+    DescribeContract,
+    ColumnsContract,
+    FileContract,
 ):
     """The whole contract. See the module's text for how a store inherits it."""
 
@@ -1227,6 +1378,7 @@ def check_unknown(store: Store, run: str) -> None:
         lambda: store.append([Batch(series, rows_of([1]))]),
         lambda: store.append([Batch(series, rows_of([1]), writer="w", seq=0)]),
         lambda: store.read(series, 0, None),
+        lambda: store.columns(series, ["value"], 0, None),
         lambda: store.describe(run),
         lambda: store.put_file(run, io.BytesIO(b"x"), FilePut("f")),
         lambda: store.get_file(run, "0" * 32),
@@ -1286,6 +1438,22 @@ class Dribble(io.RawIOBase):
         return len(piece)
 
 
+class Breaking(io.BytesIO):
+    """A source that can seek, stands at `start`, and raises `OSError` once a read would go beyond `fail_at`."""
+
+    def __init__(self, content: bytes, start: int, fail_at: int | None = None) -> None:
+        super().__init__(content)
+        self.seek(start)
+        self._fail_at = fail_at
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        whole = size is None or size < 0
+        size = -1 if size is None or whole else min(size, 65_536)
+        if self._fail_at is not None and (whole or self.tell() + size > self._fail_at):
+            raise OSError("the disk went away")
+        return super().read(size)
+
+
 def dribble(content: bytes, fail_at: int | None = None) -> BinaryIO:
     """A `Dribble` by the type that stores take: anything with `read` will do."""
     return cast("BinaryIO", Dribble(content, fail_at))
@@ -1309,6 +1477,117 @@ def sampled_rows() -> list[dict[str, Any]]:
         row = dict(odd[i % 8]) if i % 11 == 0 else {"value": rng.choice((rng.uniform(-1, 1), rng.randint(-9, 9)))}
         rows.append(row if i % 13 == 0 else {**row, "epoch": i / 10})
     return rows
+
+
+COLUMNS: dict[str, list[Any]] = {
+    "int": [*range(-12, 12)],
+    "float": [n / 7 for n in range(24)],
+    "bool": [n % 3 == 0 for n in range(24)],
+    "text": [*"abcdefghijklmnopqrstuvwx"],
+    "edges": [-(2**63), 2**63 - 1] * 12,
+    "beyond": [2**63, 1, -(2**70), 2**53 + 1] * 6,
+    "far beyond": [10**400, -(10**400), 0.5, 3] * 6,
+    "not finite": [math.nan, math.inf, -math.inf, -0.0] * 6,
+    "mixed": [2**53 + 1, 0.5, 3, 1e300] * 6,
+    "seldom": [7, ..., ..., 2**62 + 1] * 6,
+    "seldom, half": [..., 0.5, ..., math.nan] * 6,
+    "null": [0.5, None] * 12,
+    "nulls": [None] * 24,
+    "looks like": ["NaN", math.nan] * 12,
+    "bool or int": [True, 1] * 12,
+    "bool or nothing": [True, ..., False] * 8,
+    "nested": [[1], {"a": 1}, 1] * 8,
+    "int, float": [*range(8), *[0.5] * 8, *range(8)],
+    "late": [...] * 8 + [*range(16)],
+    "early": [*range(8), *[...] * 16],
+    "late beyond": [*range(16), *[2**64] * 8],
+    "late bool": [...] * 16 + [True] * 8,
+    "bool, int": [True] * 8 + [1] * 16,
+    "late text": [*range(16), *["x"] * 8],
+    "": [*range(24)],
+    "index": [*range(24)],
+    'a "quoted" \\ %b, ключ&=+': [0.25] * 24,
+    "a\nline": [1] * 24,
+}
+"""Field → its values, `...` where a row has none."""
+
+
+def column_rows() -> list[bytes]:
+    """The rows of `COLUMNS`."""
+    return [
+        encode_row({name: values[at] for name, values in COLUMNS.items() if values[at] is not ...}) for at in range(24)
+    ]
+
+
+def column_pages(
+    store: Store, series: SeriesKey, fields: list[str], start: int, stop: int | None
+) -> Iterator[ColumnsPage]:
+    """All pages of a range, each with a point at least; one without, where the range has none."""
+    while True:
+        page = store.columns(series, fields, start, stop)
+        yield page
+        assert page.start == start
+        start += page.count
+        if start >= (page.total if stop is None else min(stop, page.total)):
+            return
+        assert page.count
+
+
+def check_columns(
+    store: Store,
+    series: SeriesKey,
+    fields: list[str],
+    start: int,
+    stop: int | None,
+    total: int,
+    cuts: Sequence[int] = (),
+) -> None:
+    """Assert that the columns of [start, stop), asked for at once or cut there, are those of the values in `COLUMNS` (of
+    ``value``, the index), and have the times of the rows."""
+    ends = [*cuts, stop]
+    pages = [
+        page
+        for at, end in zip([start, *cuts], ends, strict=True)
+        for page in column_pages(store, series, fields, at, end)
+    ]
+    values = COLUMNS | {"value": [*range(total)], "nobody": [...] * total}
+    for page in pages:
+        assert (page.total, list(page.columns)) == (total, list(dict.fromkeys(fields)))
+        for name, column in page.columns.items():
+            assert shown(column) == by_kinds(values[name][page.start : page.start + page.count]), name
+        read = store.read(series, page.start, page.count)
+        assert read.count == page.count
+        times = [spread(ticks, page.start, page.count).tolist() for ticks in (page.ticks, ticks_of(read))]
+        assert times[0] == times[1]
+    for name in fields:
+        assert shown(joined([page.columns[name] for page in pages])) == by_kinds(values[name][start:stop]), name
+
+
+def shown(column: Any) -> tuple[str, str] | None:
+    """Type and values of an array; NaN and -0.0 are seen."""
+    return None if column is None else (column.dtype.name, repr(column.tolist()))
+
+
+def by_kinds(values: list[Any]) -> tuple[str, str] | None:
+    """What `shown` tells of the column with these values, by the rules of `ColumnsPage`."""
+    kinds = {type(value) for value in values}
+    if kinds == {bool}:
+        return "bool", repr(values)
+    if kinds == {int} and min(values) >= -(2**63) and max(values) < 2**63:
+        return "int64", repr(values)
+    if kinds <= {type(...)}:
+        return "object", repr([None] * len(values))
+    if kinds <= {int, float, type(...)}:
+        return "float64", repr([math.nan if value is ... else as_float(value) for value in values])
+    return None
+
+
+def as_float(value: float) -> float:
+    """The nearest float, an infinity for what is beyond."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def check_sample(

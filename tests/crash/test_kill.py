@@ -206,7 +206,7 @@ def test_kill_9_while_the_run_starts(place: Path) -> None:
     for trial in range(30):
         folder = place / str(trial)
         with Child(lambda child, folder=folder: Load(child, folder, 0, None).run()) as child:
-            time.sleep(chance.random() * 0.012)
+            time.sleep(chance.random() * 0.012 * (1 + trial / 5))  # the machine may be busy
             child.kill()
             promised = sum(number >= 0 for number in child.heard())
         seen.add(promised > 0)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from dreamlake import Session
-from ml_dash import Experiment, InvalidInput, InvalidType, RunClosed, SeriesNotFound
+from ml_dash import Experiment, InvalidInput, InvalidType, RunClosed, SeriesNotFound, columns
+from ml_dash.testing import COLUMNS
 
 
 class Door(NamedTuple):
@@ -724,6 +725,33 @@ def test_columns_of_some_fields_and_points(table: Any) -> None:
     for (start, stop), indices in spans.items():
         got = table.columns("step", start_index=start, stop_index=stop)
         assert got["index"].tolist() == got["step"].tolist() == list(indices)
+
+
+def test_columns_of_named_fields_are_those_of_all(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the bit, in whichever pages they come: what is no number in the last of them is no number in the first."""
+    metric = experiment.metrics("kinds")
+    metric.append_batch(
+        {name: values[at] for name, values in COLUMNS.items() if values[at] is not ...} for at in range(24)
+    )
+    names = [*COLUMNS, "nobody"]
+    for most in (100, 2_000, 1 << 20):
+        monkeypatch.setattr(columns, "MOST_LINES", most)
+        for start, stop in ((0, None), (0, 8), (5, 20), (23, None), (7, 7)):
+            everything = metric.columns(None, start, stop)
+            for fields in (names, names[:5], *([name] for name in names)):
+                found = metric.columns(fields, start, stop)
+                assert list(found) == ["index", "createdAt", *(f"data.{f}" if f == "index" else f for f in fields)]
+                for name, column in found.items():
+                    expected = everything.get(name, np.full(len(column), None))
+                    assert (column.dtype, repr(column.tolist())) == (expected.dtype, repr(expected.tolist())), name
+                    assert column.flags.writeable
+
+
+def test_columns_of_more_fields_than_a_page_has(experiment: Experiment) -> None:
+    metric = experiment.metrics("wide")
+    metric.append_batch([{f"f{n}": n + at for n in range(150)} for at in range(3)])
+    found = metric.columns([f"f{n}" for n in range(150)])
+    assert [column.tolist() for column in list(found.values())[2:]] == [[n, n + 1, n + 2] for n in range(150)]
 
 
 @pytest.mark.parametrize("fields", [5, [1], [None], {"a": 1}.items()])

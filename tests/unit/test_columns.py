@@ -17,10 +17,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_dash import codec
-from ml_dash.columns import columns, to_arrow, to_pandas, to_polars
-from ml_dash.model import METRICS, Page
+from ml_dash.columns import columns, from_rows, joined, to_arrow, to_pandas, to_polars
+from ml_dash.model import METRICS, Page, SeriesKey
 
 NaN = math.nan
+PARTS: list[list[Any]] = [
+    [],
+    [...],
+    [1],
+    [2**53 + 1, -(2**63)],
+    [2**63, 1],
+    [0.5, NaN, -0.0],
+    [1, 0.5],
+    [..., 7],
+    [True],
+    [True, ...],
+    [None],
+    ["a"],
+    ["NaN"],
+]
 
 
 def pages(rows: Sequence[dict[str, Any]], *sizes: int, ticks: tuple[tuple[int, int], ...] = ()) -> list[Page]:
@@ -77,6 +92,29 @@ def test_a_column_has_the_type_of_its_values(values: list[Any], dtype: str, expe
     assert got.dtype == dtype
     assert got.shape == (len(values),)
     assert repr(got.tolist()) == repr(expected)
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=4))
+def test_typed_columns_join_as_the_rows_would(parts: list[list[Any]]) -> None:
+    """Whatever pages follow one another: the column of all rows, or none where that is no array of numbers."""
+    values = [value for part in parts for value in part]
+    whole = column(*values)
+    found = joined([typed(part) for part in parts])
+    if found is None:
+        assert whole.dtype == object
+        assert not all(value is ... for value in values)
+    else:
+        assert (found.dtype, repr(found.tolist())) == (whole.dtype, repr(whole.tolist()))
+        assert found.dtype == object or found.tobytes() == whole.tobytes()
+
+
+def typed(values: list[Any]) -> np.ndarray[Any, Any] | None:
+    """A page's column of these values."""
+    [page] = pages([{} if value is ... else {"v": value} for value in values]) or [Page(METRICS, 0, 0, 0, b"")]
+    found: np.ndarray[Any, Any] | None = from_rows(
+        lambda *_: page, SeriesKey("run", METRICS, "m"), ["v"], 0, None
+    ).columns["v"]
+    return found
 
 
 def test_without_points_a_field_is_an_empty_column() -> None:
@@ -137,6 +175,8 @@ def test_times_are_of_the_last_tick_at_or_before() -> None:
     assert got.dtype == "datetime64[ms]"
     assert got.astype(np.int64).tolist() == [1000, 1500, 1500, 2000]
     assert np.isnat(columns(pages(rows), [])["createdAt"]).all()
+    late = columns(pages(rows, ticks=((2, 1000), (3, 2000))), [])["createdAt"]
+    assert late.astype(np.int64).tolist() == [1000, 1000, 1000, 2000]
 
 
 # ---------------------------------------------------------------- data frames

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ml_dash.model import (
         Appended,
         Batch,
+        ColumnsPage,
         FilePatch,
         FilePut,
         FileRecord,
@@ -70,8 +71,14 @@ class Store(Protocol):
     def append(self, batches: Sequence[Batch]) -> list[Appended]:
         """Append each batch to its series. One `Appended` a batch, in order."""
 
-    def read(self, series: SeriesKey, start: int, limit: int | None) -> Page:
-        """Points [start, start + limit) as far as they exist; `limit` None is all, `start` is ≥ 0."""
+    def read(self, series: SeriesKey, start: int, limit: int | None, most: int | None = None) -> Page:
+        """Points [start, start + limit) as far as they exist; `limit` None is all, `start` is ≥ 0. With `most`, about as many of
+        them as go into so many bytes of lines, and at least one; the store reads no more than it takes to know that."""
+
+    def columns(self, series: SeriesKey, fields: Sequence[str], start: int, stop: int | None) -> ColumnsPage:
+        """`fields` (100 at most) of the points [start, stop), typed, as far as they exist and a page goes: a store may give fewer,
+        but one at least if there is one; who wants the rest asks for it from `start + count` on. `stop` None is the end. A page
+        has 1,048,576 points at most and 16 MB of columns; where a store makes it from rows, 8 MB of these."""
 
     def describe(self, run: str) -> list[SeriesInfo]:
         """Every series of the run but logs and events, sorted by kind and name. Raises `NotFound`."""
@@ -86,7 +93,10 @@ class Store(Protocol):
 
     def put_file(self, run: str, source: BinaryIO, put: FilePut) -> FileRecord:
         """Store what `source` yields until its end, streaming. A live file with the same prefix and name is replaced.
-        The same `put.id` with the same content again returns the stored record; with other content, `Conflict`."""
+        The same `put.id` with the same content again returns the stored record; with other content, `Conflict`. Bytes that
+        have not `put.checksum` raise `InvalidInput`, and nothing is stored. With an id and a checksum, a put that broke may go
+        on where it was: the store may have kept what came, unseen, and then moves a `source` that can seek forward past it,
+        from where it stands; and it need not read a source whose file is stored already."""
 
     def get_file(self, run: str, file: str) -> tuple[FileRecord, BinaryIO]:
         """The record and a stream of the bytes; the caller closes it. Raises `FileMissing`."""

@@ -212,14 +212,15 @@ class IrregularSeries:
         """(bytes, points)."""
         return os.stat(self.path).st_size, len(self.points())
 
-    def read(self, start: int, limit: int | None) -> Page:
-        """Points [start, start + limit) by position."""
+    def read(self, start: int, limit: int | None, most: int | None = None) -> Page:
+        """Points [start, start + limit) by position, about `most` bytes of them."""
         points = self.points()
         total = len(points)
         points = points[start : None if limit is None else start + limit]
         lines = codec.render(self.kind, start, [codec.encode_row(self._row(p)) for p in points])
         ticks = [(start + i, ms) for i, p in enumerate(points) if (ms := _time(p)) is not None]
-        return Page(self.kind, start, len(points), total, lines, tuple(ticks), (self.path, 0))
+        page = Page(self.kind, start, len(points), total, lines, tuple(ticks), (self.path, 0))
+        return page if most is None else codec.cut(page, most)
 
     def _row(self, point: dict[str, Any]) -> dict[str, Any]:
         if self.kind != LOGS:

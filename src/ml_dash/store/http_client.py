@@ -122,8 +122,8 @@ class HttpClient:
         again: bool,
     ) -> bytes | None:
         """The body of the answer, None for 204. `again` says that the request may come twice without harm: it is sent once more
-        where its connection ended before there was any answer. `query` goes without its None values. Raises what the answer
-        stands for, `Unavailable` where there is none."""
+        where its connection ended before there was any answer. `query` goes without its None values; a list is its
+        values, each under the name. Raises what the answer stands for, `Unavailable` where there is none."""
         import httpx
 
         response = self.open(method, path, query, content, content_type, again=again)
@@ -320,7 +320,7 @@ def authorization(api_key: str | None) -> dict[str, str]:
 def _query(query: Mapping[str, Any] | None) -> str:
     given = {name: value for name, value in (query or {}).items() if value is not None}
     try:
-        return f"?{urlencode(given)}" if given else ""
+        return f"?{urlencode(given, doseq=True)}" if given else ""
     except UnicodeEncodeError as e:
         raise InvalidInput(f"{e.object!r} is not Unicode: it holds a lone surrogate.") from None
 

@@ -22,6 +22,7 @@ from ml_dash.errors import CorruptData, InvalidInput, NewerFormat, NotFound
 from ml_dash.model import (
     Appended,
     Batch,
+    ColumnsPage,
     FilePatch,
     FilePut,
     FileRecord,
@@ -35,7 +36,7 @@ from ml_dash.model import (
 )
 from ml_dash.store import file_system, locks
 from ml_dash.store.atomic import inside
-from ml_dash.store.checks import check_key, check_series
+from ml_dash.store.checks import check_batch, check_columns, check_key, check_series
 from ml_dash.store.listing import Listing, last_point, peek
 from ml_dash.store.marks import Mark, advance, trim
 from ml_dash.store.patch import apply_meta, apply_patch, is_known, new_id, new_run
@@ -48,6 +49,7 @@ from ml_dash.store.run_folder import (
     save_meta,
 )
 from ml_dash.store.run_folders import CACHE, RunFolders, bury, is_same
+from ml_dash.store.running_sums import RunningSums
 from ml_dash.store.series_file import SeriesFile, end_series
 from ml_dash.store.series_files import AnyFile, SeriesFiles, told
 
@@ -91,6 +93,7 @@ class LocalStore:
         self._series = SeriesFiles(self.root, clock=clock, locking=locking, patience=patience, descriptors=descriptors)
         self._plain = self._series.plain
         self._mutex = threading.RLock()
+        self._sums = RunningSums()
         self._samples: SampleCache | None = None
         self._listing = Listing(self.root, os.path.join(self.root, CACHE, "listing"), clock, told)
         self._warned = self._background = False
@@ -98,6 +101,7 @@ class LocalStore:
 
     def _forked(self) -> None:
         self._mutex = threading.RLock()
+        self._sums = RunningSums()
         self._series.forget()
         if self._background:
             self._background = False
@@ -298,7 +302,7 @@ class LocalStore:
         reached: dict[tuple[SeriesKey, str], Mark | None] = {}
         there: set[str] = set()
         for batch in batches:
-            check_series(batch.series)
+            check_batch(batch)
             if batch.series.run not in there:
                 self._folder(batch.series.run)
                 there.add(batch.series.run)
@@ -318,7 +322,7 @@ class LocalStore:
         writers = self._series.writers(batch, file) if file is not None else None
         return file.mark(batch.writer or "", writers) if isinstance(file, SeriesFile) and writers is not None else None
 
-    def read(self, series: SeriesKey, start: int, limit: int | None) -> Page:
+    def read(self, series: SeriesKey, start: int, limit: int | None, most: int | None = None) -> Page:
         """See `Store.read`."""
         if start < 0:
             msg = f"start: expected 0 or more; got {start}."
@@ -326,7 +330,7 @@ class LocalStore:
         file = self._reader(series)
         if file is None:
             return Page(series.kind, start, 0, 0, b"")
-        return file.read(start, None if limit is None else max(limit, 0))
+        return file.read(start, None if limit is None else max(limit, 0), most)
 
     def _reader(self, series: SeriesKey) -> AnyFile | None:
         """The series' file if there is one; nothing is made. Raises `NotFound` for its run."""
@@ -335,6 +339,13 @@ class LocalStore:
         if file is not None and os.path.exists(file.path):
             return file
         return self._series.to_read(series, self._folder(series.run))
+
+    def columns(self, series: SeriesKey, fields: Sequence[str], start: int, stop: int | None) -> ColumnsPage:
+        """See `Store.columns`."""
+        from ml_dash.columns import from_rows
+
+        check_columns(series, fields, start)
+        return from_rows(self.read, series, fields, start, stop)
 
     def describe(self, run: str) -> list[SeriesInfo]:
         """See `Store.describe`."""
@@ -389,7 +400,7 @@ class LocalStore:
 
     def _files(self, run: str) -> RunFiles:
         folder = self._folder(run)
-        return RunFiles(folder.path, run, folder.lock, self._clock)
+        return RunFiles(folder.path, run, folder.lock, self._clock, self._sums)
 
     def close(self) -> None:
         """See `Store.close`."""

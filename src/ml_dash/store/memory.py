@@ -24,6 +24,7 @@ from ml_dash.model import (
     TRACKS,
     Appended,
     Batch,
+    ColumnsPage,
     FilePatch,
     FilePut,
     FileRecord,
@@ -37,7 +38,7 @@ from ml_dash.model import (
 )
 from ml_dash.store import marks
 from ml_dash.store import patch as patches
-from ml_dash.store.checks import check_key, check_put, check_series
+from ml_dash.store.checks import check_batch, check_columns, check_content, check_key, check_put, check_series
 from ml_dash.times import iso
 
 if TYPE_CHECKING:
@@ -129,13 +130,20 @@ class MemoryStore:
             self._check(batches)
             return [self._store(batch) for batch in batches]
 
-    def read(self, series: SeriesKey, start: int, limit: int | None) -> Page:
+    def read(self, series: SeriesKey, start: int, limit: int | None, most: int | None = None) -> Page:
         with self._lock:
             stored = self._run(series.run).series.get((series.kind, series.name))
             rows, ticks = (stored.rows, stored.ticks) if stored else ([], [])
             stop = len(rows) if limit is None else min(start + max(limit, 0), len(rows))
             lines = codec.render(series.kind, start, rows[start:stop])
-            return Page(series.kind, start, max(stop - start, 0), len(rows), lines, _ticks(ticks, start, stop))
+            page = Page(series.kind, start, max(stop - start, 0), len(rows), lines, _ticks(ticks, start, stop))
+        return page if most is None else codec.cut(page, most)
+
+    def columns(self, series: SeriesKey, fields: Sequence[str], start: int, stop: int | None) -> ColumnsPage:
+        from ml_dash.columns import from_rows
+
+        check_columns(series, fields, start)
+        return from_rows(self.read, series, fields, start, stop)
 
     def describe(self, run: str) -> list[SeriesInfo]:
         with self._lock:
@@ -163,7 +171,7 @@ class MemoryStore:
         """Raise what any of the batches would raise, each seen after those before it."""
         reached: dict[tuple[SeriesKey, str], marks.Mark | None] = {}
         for batch in batches:
-            check_series(batch.series)
+            check_batch(batch)
             series = self._run(batch.series.run).series.get(batch.series[1:])
             place = (batch.series, batch.writer or "")
             mark = reached.get(place) or (series.marks.get(place[1]) if series else None)
@@ -195,7 +203,11 @@ class MemoryStore:
 
     def put_file(self, run: str, source: BinaryIO, put: FilePut) -> FileRecord:
         check_put(put)
+        known = self._runs[run].files.get(put.id or "") if run in self._runs else None
+        if known is not None and put.checksum == known[0].checksum:
+            return deepcopy(known[0])
         content = source.read()
+        check_content(put, len(content), sha256(content).hexdigest())
         with self._lock:
             files, at = self._run(run).files, iso(int(self._clock() * 1000))
             record = _record(run, deepcopy(put), content, at)

@@ -16,15 +16,18 @@ import io
 import os
 import socket
 from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
-from ml_dash.errors import FileMissing, InvalidInput, InvalidRow, NotFound, Unavailable
+from ml_dash import codec
+from ml_dash.errors import Conflict, FileMissing, InvalidInput, InvalidRow, NotFound, Unavailable
 from ml_dash.model import (
     Appended,
     Batch,
+    ColumnsPage,
     FilePatch,
     FilePut,
     FileRecord,
@@ -37,7 +40,7 @@ from ml_dash.model import (
     SeriesKey,
 )
 from ml_dash.store import wire
-from ml_dash.store.checks import check_key, check_put, check_series
+from ml_dash.store.checks import check_batch, check_columns, check_key, check_put, check_series
 from ml_dash.store.http_client import ANSWER_SECONDS, CONNECT_SECONDS, HttpClient, quietly
 
 if TYPE_CHECKING:
@@ -49,8 +52,10 @@ MOST = 16 * 1024 * 1024
 """Bytes of batches in one request, before they are compressed; one larger batch goes alone."""
 _BLOCK = 256 * 1024
 """Bytes in memory of a file that streams."""
+_LARGE = 8 * 1024 * 1024
+"""Bytes of a file from which on it is worth a question where to go on."""
 _MOST_QUERY = 2_000
-"""Bytes of a FilePut in an address; proxies take 8 KB of it, and one byte of text may be three there."""
+"""Bytes of a FilePut or of names in an address; proxies take 8 KB of it, and one byte of text may be three there."""
 
 T = TypeVar("T")
 
@@ -111,7 +116,7 @@ class RemoteStore:
     def append(self, batches: Sequence[Batch]) -> list[Appended]:
         """See `Store.append`, and the module's text for calls of more than `MOST` bytes."""
         for batch in batches:
-            check_series(batch.series)
+            check_batch(batch)
             _run_path(batch.series.run)
         answers: list[Appended] = []
         for part, body in _requests(batches):
@@ -126,7 +131,7 @@ class RemoteStore:
             answers += appended
         return answers
 
-    def read(self, series: SeriesKey, start: int, limit: int | None) -> Page:
+    def read(self, series: SeriesKey, start: int, limit: int | None, most: int | None = None) -> Page:
         """See `Store.read`. The server gives a long range in several pages; this joins them: the length is the first one's."""
         if start < 0:
             raise InvalidInput(f"start: expected 0 or more; got {start}.")
@@ -136,7 +141,7 @@ class RemoteStore:
         total = pages[0].total
         stop = total if limit is None else min(start + limit, total)
         at = start + pages[0].count
-        while at < stop:
+        while at < stop and (most is None or sum(len(page.lines) for page in pages) < most):
             page = self._page(series, at, stop - at)
             if not page.count:
                 raise self._unfit(
@@ -144,7 +149,8 @@ class RemoteStore:
                 )
             pages.append(page)
             at += page.count
-        return pages[0] if len(pages) == 1 else _joined(pages)
+        page = pages[0] if len(pages) == 1 else _joined(pages)
+        return page if most is None else codec.cut(page, most)
 
     def _page(self, series: SeriesKey, start: int, limit: int | None) -> Page:
         asked = {"kind": series.kind, "name": series.name, "start": start, "limit": limit}
@@ -155,6 +161,29 @@ class RemoteStore:
             raise self._unfit(
                 f"{page.count} points from {page.start} on, of {page.total}, are not the page from {start} on"
             )
+        return page
+
+    def columns(self, series: SeriesKey, fields: Sequence[str], start: int, stop: int | None) -> ColumnsPage:
+        """See `Store.columns`. From rows where the server has no columns, or the names are too long for an address."""
+        from ml_dash.columns import from_rows
+        from ml_dash.store.wire_columns import decode_columns
+
+        check_columns(series, fields, start)
+        if not _fit(fields):
+            return from_rows(self.read, series, fields, start, stop)
+        asked = {"kind": series.kind, "name": series.name, "fields": list(fields), "start": start, "stop": stop}
+        try:
+            body = self._http.call("GET", f"{_run_path(series.run)}/columns", asked, again=True)
+        except NotFound:  # an older server; or there is no run, which reading says again
+            return from_rows(self.read, series, fields, start, stop)
+        try:
+            page = decode_columns(body or b"")
+        except InvalidInput as e:
+            raise self._unfit(str(e)) from e
+        end = page.total if stop is None else min(stop, page.total)
+        least = 1 if start < end else 0
+        if page.start != start or set(page.columns) != {*fields} or not least <= page.count <= max(end - start, 0):
+            raise self._unfit(f"{page.count} points from {page.start} on are not the columns from {start} on")
         return page
 
     def describe(self, run: str) -> list[SeriesInfo]:
@@ -185,21 +214,59 @@ class RemoteStore:
     # ------------------------------------------------------------ files
 
     def put_file(self, run: str, source: BinaryIO, put: FilePut) -> FileRecord:
-        """See `Store.put_file`. What is said of the file and is too long for an address follows in a request of its own."""
+        """See `Store.put_file`. What is said of the file and is too long for an address follows in a request of its own.
+
+        A large file with an id, from a source that can seek, goes on where it broke: within this call for as long as each
+        try brings it further, and in the next call with the same id and content."""
         check_put(put)
-        said = wire.dump(put)
         later = None
-        if len(said) > _MOST_QUERY:
+        if len(wire.dump(put)) > _MOST_QUERY:
             later = FilePatch(put.description, put.tags, put.metadata)
-            said = wire.dump(msgspec.structs.replace(put, description=None, tags=None, metadata=None))
+            put = msgspec.structs.replace(put, description=None, tags=None, metadata=None)
         content = _Pieces(source)
-        again = put.id is not None and content.start is not None
-        kind = "application/octet-stream"
-        told = self._http.call("POST", f"{_run_path(run)}/files", {"put": said}, content, kind, again=again)
-        record = self._told(FileRecord, told)
+        if put.id is not None and content.size() > _LARGE:
+            record = self._send_on(run, content, put)
+        else:
+            record = self._send(run, content, put)
         if later is None or record.deleted_at is not None:
             return record
         return self.update_file(run, record.id, later)
+
+    def _send(self, run: str, content: _Pieces, put: FilePut, offset: int | None = None) -> FileRecord:
+        again = put.id is not None and content.start is not None and offset is None
+        query = {"put": wire.dump(put), "offset": offset}
+        kind = "application/octet-stream"
+        return self._told(
+            FileRecord, self._http.call("POST", f"{_run_path(run)}/files", query, content, kind, again=again)
+        )
+
+    def _send_on(self, run: str, content: _Pieces, put: FilePut) -> FileRecord:
+        """Send what the server has not yet, again and again while that becomes less."""
+        if put.checksum is None:
+            put = msgspec.structs.replace(put, checksum=content.checksum())
+        reached, tries = -1, 0
+        while True:
+            try:
+                told = self._http.call("POST", f"{_run_path(run)}/upload", {"put": wire.dump(put)}, again=True)
+            except NotFound:  # a server that cannot go on; or there is no run, which it then says again
+                content.offset = 0
+                return self._send(run, content, put)
+            kept = self._told(_Kept, told)
+            if kept.file is not None:
+                return kept.file
+            tries = 0 if kept.offset > reached else tries + 1
+            reached = content.offset = kept.offset
+            try:
+                return self._send(run, content, put, kept.offset)
+            except Unavailable as e:
+                if e.retry_after or tries:
+                    raise
+            except Conflict as e:  # more came of an earlier try in the meantime
+                if e.expected is None or tries:
+                    raise
+            except InvalidInput:  # what was kept was bad, and the server has dropped it
+                if not kept.offset or tries:
+                    raise
 
     def get_file(self, run: str, file: str) -> tuple[FileRecord, BinaryIO]:
         """See `Store.get_file`. The stream raises `Unavailable` where it ends before the file does."""
@@ -259,6 +326,11 @@ class _AllFiles(msgspec.Struct):
     files: list[FileRecord]
 
 
+class _Kept(msgspec.Struct):
+    offset: int
+    file: FileRecord | None = None
+
+
 class _AllAppended(msgspec.Struct):
     appended: list[Appended]
 
@@ -282,6 +354,14 @@ def _run_path(run: str) -> str:
     if not _is_segment(run):
         raise NotFound(f"there is no run {run!r}.")
     return f"/runs/{quote(run, safe='')}"
+
+
+def _fit(fields: Sequence[str]) -> bool:
+    """Whether the names can stand in an address."""
+    try:
+        return len("fields=".join(fields).encode()) <= _MOST_QUERY
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
 
 
 def _named(batches: Iterable[Batch]) -> bool:
@@ -322,20 +402,36 @@ def _joined(pages: Sequence[Page]) -> Page:
 
 class _Pieces:
     """The bytes of `source` from where it stands to its end, a block at a time; again from there if it can go back.
-    `start` is None where it cannot."""
+    `start` is None where it cannot. `offset` are the first bytes that are left out."""
 
     def __init__(self, source: BinaryIO) -> None:
         self._source = source
         self.start: int | None = None
+        self.offset = 0
         seekable = getattr(source, "seekable", None)
         if seekable is not None and seekable():
             self.start = source.tell()
 
     def __iter__(self) -> Iterator[bytes]:
         if self.start is not None:
-            self._source.seek(self.start)
+            self._source.seek(self.start + self.offset)
         while piece := self._source.read(_BLOCK):
             yield piece
+
+    def size(self) -> int:
+        """How many bytes there are; 0 where that is not known before they are read."""
+        if self.start is None:
+            return 0
+        size = self._source.seek(0, io.SEEK_END) - self.start
+        self._source.seek(self.start)
+        return size
+
+    def checksum(self) -> str:
+        """The sha256 of all of them."""
+        self.offset, total = 0, sha256()
+        for piece in self:
+            total.update(piece)
+        return total.hexdigest()
 
 
 class _Download(io.RawIOBase):

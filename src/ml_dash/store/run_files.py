@@ -3,6 +3,7 @@
     files/.files_metadata.json          {"files": [records]}
     files/<prefix>/<id>/<filename>      a file's bytes; once there, they never change
     files/.tmp-<random>@<host>          an upload; its writer holds the file's lock for as long as it lives
+    files/.tmp-part@<digest>.…          what came of an upload that may go on: see `partial_file`
     files/.tmp-moving                   the places that a call is about to fill or to free
 
 Records say what is stored: bytes that no live record names are garbage, a record never comes before its bytes. Both are
@@ -30,8 +31,10 @@ from ml_dash import codec, names
 from ml_dash.errors import Conflict, CorruptData, FileMissing, InvalidInput
 from ml_dash.model import FilePatch, FilePut, FileRecord
 from ml_dash.store.atomic import CREATE, TEMPORARY, inside, not_stored, sync_folder, write_all, write_atomically
-from ml_dash.store.checks import check_put
+from ml_dash.store.checks import check_content, check_put
+from ml_dash.store.partial_file import PartialFile, may_go_on
 from ml_dash.store.patch import apply_file_patch, new_id
+from ml_dash.store.running_sums import RunningSums
 from ml_dash.times import iso, parse_iso
 
 BLOCK = 1 << 20
@@ -49,7 +52,7 @@ class RunFiles:
     """The files of the run in the folder `run_path`; see `Store.put_file` and its kin for what the methods promise.
 
     `owner` is the "experimentId" of new records. `lock` makes the run's lock, which is not held while bytes stream.
-    `clock` gives unix seconds.
+    `clock` gives unix seconds. `sums` outlives this object, so that an upload which goes on is not read again.
     """
 
     def __init__(
@@ -58,12 +61,14 @@ class RunFiles:
         owner: str,
         lock: Callable[[], AbstractContextManager[object]],
         clock: Callable[[], float],
+        sums: RunningSums | None = None,
     ) -> None:
         self._run = run_path
         self._folder = os.path.join(run_path, "files")
         self._owner = owner
         self._lock = lock
         self._clock = clock
+        self._sums = sums or RunningSums()
 
     def put(self, source: BinaryIO, put: FilePut) -> FileRecord:
         """Store what `source` yields until its end, streaming. Of a failed put nothing is left."""
@@ -71,11 +76,31 @@ class RunFiles:
         new = self._new(put)
         _entry(new)  # what cannot be stored raises before the first byte is read
         if put.id is not None and (stored := _find(self._read().entries, put.id)):
-            return _same(stored.record, _checksum(source))
+            return _same(stored.record, put.checksum or _checksum(source))
+        if may_go_on(source, put):
+            return self._put_on(source, put, new)
         with self._upload() as (path, fd):
             new.size_bytes, new.checksum = _copy(source, fd, self._place(_places(new)[0]))
+            check_content(put, new.size_bytes, new.checksum)
             with self._lock():
                 return self._publish(path, new, id_given=put.id is not None)
+
+    def _put_on(self, source: BinaryIO, put: FilePut, new: FileRecord) -> FileRecord:
+        """Store what an earlier try has left to do, and leave what this one has done where it breaks."""
+        self._place(_places(new)[0])
+        with self._lock():
+            _make_folder(self._folder)
+            self._sweep()
+            part = PartialFile(self._folder, put, self._sums)
+        with part:
+            new.checksum = part.fill(source)
+            new.size_bytes = part.size
+            with self._lock():
+                part.take()
+                try:
+                    return self._publish(part.path, new, id_given=True)
+                finally:
+                    part.remove()
 
     def get(self, file: str) -> tuple[FileRecord, BinaryIO]:
         """The record and the open file of the bytes, which stay readable after the file is replaced."""
@@ -120,7 +145,7 @@ class RunFiles:
             filename=put.filename,
             description=put.description,
             tags=put.tags or [],
-            content_type=put.content_type or _content_type(put.filename),
+            content_type=put.content_type or content_type_of(put.filename),
             metadata=put.metadata,
             uploaded_at=at,
             updated_at=at,
@@ -354,7 +379,7 @@ def _parsed(body: bytes, owner: str) -> _Entry:
         filename=stored.filename,
         description=stored.description,
         tags=stored.tags or [],
-        content_type=stored.content_type or _content_type(stored.filename),
+        content_type=stored.content_type or content_type_of(stored.filename),
         size_bytes=stored.size_bytes,
         checksum=stored.checksum,
         metadata=None if metadata == b"null" else codec.loads(metadata),
@@ -469,7 +494,7 @@ _BINARY = (".pt", ".pth", ".ckpt", ".safetensors", ".pkl", ".joblib", ".onnx", "
 """What machines' own tables of types know nothing of, or something else."""
 
 
-def _content_type(filename: str) -> str:
+def content_type_of(filename: str) -> str:
     import mimetypes
 
     if filename.lower().endswith(_BINARY):

@@ -594,8 +594,8 @@ class SeriesFile:
         finally:
             _flock(fd, _UN)
 
-    def read(self, start: int, limit: int | None) -> Page:
-        """Points [start, start + limit) as far as they exist. Raises `CorruptData`."""
+    def read(self, start: int, limit: int | None, most: int | None = None) -> Page:
+        """Points [start, start + limit) as far as they exist, `most` bytes of them or one. Raises `CorruptData`."""
         end, total = self.extent()
         count = max(0, total - start if limit is None else min(limit, total - start))
         if not count:
@@ -604,6 +604,8 @@ class SeriesFile:
         fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             first = find_line(fd, end, total, start, self.kind, self.path)
+            if most is not None:
+                count = min(count, max(1, read_exactly(fd, first, min(most, end - first), self.path).count(b"\n")))
             stop = self._stop(fd, end, total, (first, start), start + count)
             lines = read_exactly(fd, first, stop - first, self.path)
         finally:

@@ -22,6 +22,7 @@ from ml_dash.model import (
     EVENTS,
     Appended,
     Batch,
+    ColumnsPage,
     FilePatch,
     FilePut,
     FileRecord,
@@ -224,11 +225,19 @@ class SpooledStore:
             self._start()
         return self.local.append(batches)
 
-    def read(self, series: SeriesKey, start: int, limit: int | None) -> Page:
+    def read(self, series: SeriesKey, start: int, limit: int | None, most: int | None = None) -> Page:
         """See `Store.read`."""
         return self._asked(
-            lambda there: self._target.read(series._replace(run=there), start, limit),
-            lambda: self.local.read(series, start, limit),
+            lambda there: self._target.read(series._replace(run=there), start, limit, most),
+            lambda: self.local.read(series, start, limit, most),
+            series,
+        )
+
+    def columns(self, series: SeriesKey, fields: Sequence[str], start: int, stop: int | None) -> ColumnsPage:
+        """See `Store.columns`."""
+        return self._asked(
+            lambda there: self._target.columns(series._replace(run=there), fields, start, stop),
+            lambda: self.local.columns(series, fields, start, stop),
             series,
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -41,6 +42,7 @@ _LOOK = 5.0
 """Seconds between two looks into the folder for series of other processes."""
 _STALE = 5.0
 """Seconds without progress of the process that sends, after which another one does."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _PUMP = 0.5
 """Seconds of sending a file's bytes after which rows have their turn."""
 
@@ -300,6 +302,7 @@ class Uploader:
                 record.content_type,
                 record.metadata,
                 record.id,
+                record.checksum if _SHA256.fullmatch(record.checksum) else None,
             )
             stream: Any = _Pumped(source, self._between)
             self._target.put_file(self._sent.run, stream, put)
@@ -598,3 +601,12 @@ class _Pumped(io.RawIOBase):
 
     def readable(self) -> bool:
         return True
+
+    def seekable(self) -> bool:
+        return self._source.seekable()
+
+    def tell(self) -> int:
+        return self._source.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return self._source.seek(offset, whence)

@@ -8,6 +8,8 @@ own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from math import isfinite
 from typing import Any, TypeVar
 
 import msgspec
@@ -29,7 +31,7 @@ from ml_dash.errors import (
     Unavailable,
 )
 from ml_dash.line_check import check_lines
-from ml_dash.model import Batch, Page, SeriesKey
+from ml_dash.model import Batch, Page, Run, SeriesKey
 
 BATCHES = "application/x-ml-dash-batches"
 """Content type of an append's body: for each batch a line with its `BatchHead`, then its lines."""
@@ -39,6 +41,8 @@ PAGE = "application/x-ml-dash-page"
 _ENVELOPE = 8
 """Levels of a body around the metadata or the row in it."""
 
+_PLAIN = {str, int, bool, type(None)}
+_encode = msgspec.json.Encoder().encode
 T = TypeVar("T")
 
 
@@ -47,14 +51,31 @@ T = TypeVar("T")
 
 def dump(record: Any) -> bytes:
     """A struct, or a mapping, as JSON on one line without its None fields; numbers that are not finite as in a row."""
+    if isinstance(record, Run) and _is_finite(record):
+        given = {key: value for key in record.__struct_fields__ if (value := getattr(record, key)) is not None}
+        with suppress(ValueError, OverflowError):  # a text or a number that takes the thorough way
+            if not codec.has_special(data := _encode(given)):
+                return msgspec.json.format(data, indent=0)
     plain = msgspec.to_builtins(record)
     given = {key: value for key, value in plain.items() if value is not None}
     return codec.dumps(given, indent=0, envelope=_ENVELOPE).rstrip(b"\n")
 
 
+def _is_finite(run: Run) -> bool:
+    """Whether the run's record holds no number that JSON has not, and nothing nested where one could be. Lists are long, and
+    looking at each value takes most of their time."""
+    told = [run.params, run.metadata or {}]
+    for info in run.series or ():
+        told += [info.last or {}, info.metadata or {}]
+    return all(type(v) in _PLAIN or (type(v) is float and isfinite(v)) for values in told for v in values.values())
+
+
 def load(data: bytes, kind: type[T]) -> T:
     """The inverse of `dump`. Raises `InvalidInput` naming what is wrong."""
     try:
+        if not codec.has_special(data):
+            with suppress(ValueError, RecursionError):  # else what is wrong is told below
+                return msgspec.json.decode(data, type=kind)
         return msgspec.convert(codec.loads(data), kind)
     except (ValueError, RecursionError) as e:  # msgspec's errors are ValueErrors
         msg = f"the body is no {kind.__name__}: {e}"

@@ -1,0 +1,574 @@
+"""The hot tier: the documents of docs/formats/tiers.md in MongoDB, and each step on them that has to be atomic.
+
+Every write is acknowledged by a journalled majority, every read is a majority read of the primary. Which rows go where, and
+what follows from an outcome, is `commit`'s and `archiver`'s to decide; no Parquet, no S3 and no run records come in here.
+Imports PyMongo: import this module where a store is opened.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import Any
+
+import bson
+import msgspec
+import pymongo
+from pymongo import ReadPreference, WriteConcern, errors
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+from pymongo.read_concern import ReadConcern
+
+from ml_dash.errors import CorruptData, InvalidInput, PermissionDenied, Unavailable
+from ml_dash.model import SeriesKey
+from ml_dash.store.marks import Mark
+from ml_dash.store.tier_keys import LAST, first_of, place, series_id
+
+Document = dict[str, Any]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+"""Before any time that is kept."""
+TIMEOUT = 15.0
+"""Seconds that one operation may take, its retries over a failover included."""
+RETRY_AFTER = 1.0
+_SHARED = 1.0
+"""Seconds for which one caller's failure to connect is every caller's."""
+MOST_RANGES = 200
+"""Series whose buckets one query asks for."""
+MARKED_EVERY = 64
+"""Buckets of which one, at the least, carries the series' marks: what has to be read to know the series' end."""
+LIVE, DELETED = "live", "deleted"
+STALE: Document = {"stale": {"$ifNull": ["$kept", False]}}
+"""Part of a change of a run: its record in the bucket, if there is one, is older now."""
+_DUPLICATE = 11_000
+_DENIED = {13, 18, 8000}
+_WITHOUT_ROWS = dict.fromkeys(("n", "p", "t", "r", "f", "m"), 1)
+_marks = msgspec.json.Decoder(list[Mark])
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What is known of a series apart from its buckets. `ms` is the wall time in force at `sealed` (0: none yet)."""
+
+    sid: bytes
+    series: SeriesKey
+    sealed: int
+    marks: dict[str, Mark]
+    ms: int
+    first_ms: int | None
+    live: bool
+    created: str
+    chunks: int = 0
+
+
+class Hot:
+    """One database. `uri` is MongoDB's; its path names the database, ``ml_dash`` if it has none. `timeout` (s) bounds each
+    operation. Connects when it is first used, and makes its indexes then. Any thread may use it."""
+
+    def __init__(self, uri: str, *, timeout: float = TIMEOUT) -> None:
+        options: dict[str, Any] = {"retryWrites": True, "retryReads": True, "appname": "ml-dash"}
+        if "timeoutms" not in uri.lower():
+            options["timeoutMS"] = int(timeout * 1000)
+        try:
+            self.client: pymongo.MongoClient[Document] = pymongo.MongoClient(
+                uri, connect=False, serverSelectionTimeoutMS=int(timeout * 1000), **options
+            )
+            self.db = self.client.get_default_database(
+                "ml_dash",
+                write_concern=WriteConcern(w="majority", j=True),
+                read_concern=ReadConcern("majority"),
+                read_preference=ReadPreference.PRIMARY,
+            )
+        except (errors.ConfigurationError, errors.InvalidURI, errors.InvalidName) as e:
+            raise InvalidInput(
+                f"mongo: expected mongodb://host:port/database?replicaSet=name; {e}. Got {_public(uri)!r}."
+            ) from e
+        self.buckets, self.heads, self.manifest = self.db["buckets"], self.db["heads"], self.db["manifest"]
+        self.due, self.runs, self.overflow = self.db["due"], self.db["runs"], self.db["overflow"]
+        self.said, self.summaries, self.files = self.db["said"], self.db["summaries"], self.db["files"]
+        self._timeout = timeout
+        self._prepared = False
+        self._failed: tuple[float, Unavailable] | None = None
+        self._mutex = threading.Lock()
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self.client.close()
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Around operations: what the driver raises becomes an error of ours. After `Unavailable` their outcome is unknown."""
+        if not self._prepared:
+            self._prepare()
+        with _in_words():
+            yield
+
+    @contextmanager
+    def session(self) -> Iterator[ClientSession]:
+        """As `asking`, in one causally consistent session."""
+        with self.asking(), self.client.start_session(causal_consistency=True) as session:
+            yield session
+
+    def _prepare(self) -> None:
+        """Who comes while another one finds out that MongoDB is away hears what that one heard: they do not queue up."""
+        if not self._mutex.acquire(timeout=self._timeout + _SHARED):
+            raise Unavailable("MongoDB does not answer: its indexes are not there yet.", RETRY_AFTER)
+        try:
+            if self._prepared:
+                return
+            if self._failed is not None and time.monotonic() - self._failed[0] < _SHARED:
+                raise Unavailable(str(self._failed[1]), RETRY_AFTER)
+            try:
+                with _in_words():
+                    self._make_indexes()
+            except Unavailable as e:
+                self._failed = time.monotonic(), e
+                raise
+            self._prepared = True
+        finally:
+            self._mutex.release()
+
+    def _make_indexes(self) -> None:
+        self.runs.create_index(
+            [("ns", 1), ("project", 1), ("name", 1)], unique=True, partialFilterExpression={"state": LIVE}, name="key"
+        )
+        self.runs.create_index([("freed", 1)], partialFilterExpression={"freed": False}, name="freed")
+        self.runs.create_index([("stale", 1)], partialFilterExpression={"stale": True}, name="stale")
+        for collection in (self.heads, self.said, self.files, self.due):
+            collection.create_index([("run", 1)], name="run")
+        self.due.create_index([("at", 1)], name="at")
+        self.overflow.create_index([("sid", 1)], name="sid")
+
+    # ------------------------------------------------------------ heads
+
+    def heads_of(self, sids: Iterable[bytes], session: ClientSession) -> dict[bytes, Head]:
+        """The heads that are there, deleted ones among them."""
+        return {head.sid: head for head in map(_head, self.heads.find({"_id": {"$in": list(sids)}}, session=session))}
+
+    def heads_of_run(self, run: str, session: ClientSession | None = None) -> list[Head]:
+        """Every series that the run has had a word or a row of."""
+        with self.asking():
+            return [_head(document) for document in self.heads.find({"run": run}, session=session)]
+
+    def states(self, sids: Sequence[bytes], session: ClientSession) -> dict[bytes, tuple[int, bool]]:
+        """(sealed, whether it is live) of each head that is there: what has to be looked at after an insert."""
+        wanted = {"_id": sids[0]} if len(sids) == 1 else {"_id": {"$in": list(sids)}}
+        found = self.heads.find(wanted, {"sealed": 1, "state": 1}, session=session)
+        return {bytes(one["_id"]): (one["sealed"], one["state"] == LIVE) for one in found}
+
+    def make_heads(self, keys: Mapping[bytes, SeriesKey], created: str, session: ClientSession) -> set[bytes]:
+        """Make heads for series that have none. Gives those that this call made."""
+        documents = [{"_id": sid, **_named(key), **_fresh(sid), "created": created} for sid, key in keys.items()]
+        taken = _insert(self.heads, documents, session)
+        return set(keys) - taken
+
+    def restore_head(self, head: Head) -> bool:
+        """Make the head of a series of which only chunks are left, as it was. False: there is one."""
+        document = {
+            "_id": head.sid,
+            **_named(head.series),
+            **_fresh(head.sid),
+            "created": head.created,
+            "sealed": head.sealed,
+            "marks": encode_marks(head.marks),
+            "ms": head.ms,
+            "first_ms": head.first_ms,
+            "chunks": head.chunks,
+        }
+        with self.session() as session:
+            return not _insert(self.heads, [document], session)
+
+    def delete_heads(self, run: str) -> None:
+        """No row can be added to any series of the run from now on."""
+        with self.asking():
+            self.heads.update_many({"run": run}, {"$set": {"state": DELETED}})
+
+    def seal(self, head: Head, stop: int, marks: Mapping[str, Mark], ms: int, first_ms: int) -> bool:
+        """Move `sealed` from where `head` has it to `stop`, the marks with it. False: somebody else was first, or it is deleted."""
+        change = {"sealed": stop, "marks": encode_marks(marks), "ms": ms, "first_ms": first_ms}
+        with self.asking():
+            done = self.heads.update_one(
+                {"_id": head.sid, "sealed": head.sealed, "state": LIVE}, {"$set": change, "$inc": {"chunks": 1}}
+            )
+        return done.modified_count == 1
+
+    # ------------------------------------------------------------ buckets
+
+    def insert(self, documents: Sequence[Document], session: ClientSession) -> set[bytes]:
+        """Insert buckets; the places that were taken."""
+        return _insert(self.buckets, documents, session)
+
+    def remove(self, bucket: Document, session: ClientSession, *, inserted: bool) -> None:
+        """Delete a bucket, which must be dead, or never have been `inserted`; with what was put aside of it."""
+        if inserted:
+            self.buckets.delete_one({"_id": bucket["_id"]}, session=session)
+        if bucket.get("o"):
+            self.overflow.delete_many({"_id": {"$in": bucket["o"]}}, session=session)
+
+    def ends(self, sids: Sequence[bytes], session: ClientSession) -> dict[bytes, list[Document]]:
+        """The last buckets of each series, in order, without their rows: those from the last one on that carries marks, or all."""
+        found: dict[bytes, list[Document]] = {sid: [] for sid in sids}
+        most = 2 * MARKED_EVERY
+        for at in range(0, len(sids), MOST_RANGES):
+            for document in self._newest(sids[at : at + MOST_RANGES], most, session):
+                found[bytes(document["_id"])[:16]].append(document)
+        for sid, buckets in found.items():
+            buckets.reverse()
+            marked = next((at for at in reversed(range(len(buckets))) if "m" in buckets[at]), None)
+            if marked is not None:
+                del buckets[:marked]
+            elif len(buckets) == most:
+                found[sid] = self.chain(sid, session, _WITHOUT_ROWS)
+        return found
+
+    def _newest(self, sids: Sequence[bytes], most: int, session: ClientSession) -> Iterator[Document]:
+        """Up to `most` buckets of each series, the newest first."""
+        if len(sids) == 1:
+            newest = self.buckets.find({"_id": _range(sids[0], 0, LAST)}, _WITHOUT_ROWS, session=session)
+            return iter(newest.sort("_id", -1).limit(most))
+        stages = [*_join({"_id": {"$in": list(sids)}}, most, _WITHOUT_ROWS), {"$replaceRoot": {"newRoot": "$last"}}]
+        return iter(self.heads.aggregate(stages, session=session))
+
+    def chain(
+        self, sid: bytes, session: ClientSession, fields: Sequence[str] | Mapping[str, int] = ("n", "p", "t", "r", "f")
+    ) -> list[Document]:
+        """The buckets of a series, in order, with `fields` of them."""
+        chosen = dict.fromkeys(fields, 1)
+        return list(self.buckets.find({"_id": _range(sid, 0, LAST)}, chosen, session=session).sort("_id", 1))
+
+    def spans(self, sid: bytes, start: int, stop: int, session: ClientSession) -> Iterator[Document]:
+        """Whole buckets from the last that begins at or before `start` on, as far as they begin before `stop`; in order."""
+        before = self.buckets.find_one(
+            {"_id": _range(sid, 0, start + 1)}, {"_id": 1}, sort=[("_id", -1)], session=session
+        )
+        first = first_of(before["_id"]) if before else start
+        yield from self.buckets.find({"_id": _range(sid, first, stop)}, session=session).sort("_id", 1)
+
+    def last(self, sid: bytes, session: ClientSession) -> Document | None:
+        """The last bucket, without its rows."""
+        fields = {"n": 1, "at": 1}
+        return self.buckets.find_one({"_id": _range(sid, 0, LAST)}, fields, sort=[("_id", -1)], session=session)
+
+    def last_whole(self, sid: bytes, session: ClientSession) -> Document | None:
+        """The last bucket, with its rows."""
+        return self.buckets.find_one({"_id": _range(sid, 0, LAST)}, sort=[("_id", -1)], session=session)
+
+    def lasts(self, run: str, session: ClientSession, fields: Mapping[str, int] | None = None) -> dict[bytes, Document]:
+        """The last bucket, with `fields` of it (None: all, its rows among them), of each of the run's series that has any."""
+        stages = [*_join({"run": run}, 1, fields), {"$project": {"last": 1}}]
+        return {bytes(one["_id"]): one["last"] for one in self.heads.aggregate(stages, session=session)}
+
+    def more(self, ids: Sequence[bytes], session: ClientSession) -> bytes:
+        """The parts of a bucket that was too large for one document, joined. Raises `CorruptData` where they are not all there."""
+        found = {bytes(one["_id"]): one["z"] for one in self.overflow.find({"_id": {"$in": ids}}, session=session)}
+        if len(found) < len(ids):
+            raise CorruptData("overflow", 0, "parts of a bucket are missing; restore them from a backup. The bucket")
+        return b"".join(found[bytes(one)] for one in ids)
+
+    def free(self, sid: bytes, sealed: int) -> int:
+        """Delete the buckets below `sealed`, which are dead; how many there were."""
+        dead = {"_id": _range(sid, 0, sealed)}
+        with self.asking():
+            overflow = [
+                part for one in self.buckets.find({**dead, "o": {"$exists": True}}, {"o": 1}) for part in one["o"]
+            ]
+            if overflow:
+                self.overflow.delete_many({"_id": {"$in": overflow}})
+            return self.buckets.delete_many(dead).deleted_count
+
+    # ------------------------------------------------------------ manifest
+
+    def enter(self, entry: Document) -> Document:
+        """Insert a manifest entry; the one that holds its place now, which is an earlier one where that was taken."""
+        with self.session() as session:
+            if not _insert(self.manifest, [entry], session):
+                return entry
+            found = self.manifest.find_one({"_id": entry["_id"]}, session=session)
+            if found is None:
+                raise Unavailable("a manifest entry went away; try again.", RETRY_AFTER)
+            return found
+
+    def entry(self, sid: bytes, first: int, fields: Sequence[str] | None = None) -> Document | None:
+        """The manifest entry that begins at `first`, with `fields` of it (all: None)."""
+        with self.asking():
+            return self.manifest.find_one({"_id": place(sid, first)}, fields)
+
+    def remove_entry(self, at: bytes, key: str) -> None:
+        """Delete the entry at `at` that tells of the object `key`."""
+        with self.asking():
+            self.manifest.delete_one({"_id": at, "key": key})
+
+    def entries(
+        self,
+        sid: bytes,
+        start: int,
+        stop: int,
+        fields: Sequence[str] | None = None,
+        *,
+        session: ClientSession | None = None,
+    ) -> list[Document]:
+        """The entries of the chunks that overlap [start, stop), in order, with `fields` of them (all: None)."""
+        chosen = dict.fromkeys(fields, 1) if fields is not None else None
+        query = {"_id": _range(sid, 0, stop)}
+        with self.asking():
+            if start > 0:
+                first = self.manifest.find_one(
+                    {"_id": _range(sid, 0, start + 1)}, {"_id": 1}, sort=[("_id", -1)], session=session
+                )
+                if first is not None:
+                    query = {"_id": {"$gte": first["_id"], "$lt": place(sid, stop)}}
+            found = self.manifest.find(query, chosen, session=session).sort("_id", 1)
+            return [one for one in found if one["stop"] > start] if fields is None or "stop" in fields else list(found)
+
+    # ------------------------------------------------------------ what is due
+
+    def mark_due(self, keys: Mapping[bytes, SeriesKey]) -> None:
+        """Note that these series want archiving, since now by the database's clock. A mark that was there is one newer now."""
+        changes = []
+        for sid, key in keys.items():
+            new = {name: {"$ifNull": [f"${name}", {"$literal": value}]} for name, value in _named(key).items()}
+            at = {"$ifNull": ["$at", {"$toLong": "$$NOW"}]}
+            change = {"$set": {**new, "at": at, "rev": {"$add": [{"$ifNull": ["$rev", 0]}, 1]}}}
+            changes.append(pymongo.UpdateOne({"_id": sid}, [change], upsert=True))
+        with self.asking():
+            self.due.bulk_write(changes, ordered=False)
+
+    def take_due(self, owner: str, patience: float, lease: float) -> Document | None:
+        """The oldest mark that is at least `patience` (s) old and nobody holds: `owner` holds it for `lease` (s) now. The
+        database's clock counts."""
+        free = {"$expr": {"$lte": [{"$ifNull": ["$until", EPOCH]}, "$$NOW"]}}
+        old = {"$expr": {"$lte": ["$at", {"$subtract": [{"$toLong": "$$NOW"}, int(patience * 1000)]}]}}
+        take = [{"$set": {"owner": owner, "until": {"$add": ["$$NOW", int(lease * 1000)]}}}]
+        with self.asking():
+            return self.due.find_one_and_update(
+                {"$and": [free, old]}, take, sort=[("at", 1)], return_document=pymongo.ReturnDocument.AFTER
+            )
+
+    def renew_due(self, sid: bytes, owner: str, lease: float, keys: Sequence[str] = ()) -> bool:
+        """Hold it for `lease` (s) more, if `owner` still holds it, and let it name these `keys` of objects, too."""
+        change: Document = {"until": {"$add": ["$$NOW", int(lease * 1000)]}}
+        if keys:
+            change["keys"] = {"$setUnion": [{"$ifNull": ["$keys", []]}, list(keys)]}
+        with self.asking():
+            return self.due.update_one({"_id": sid, "owner": owner}, [{"$set": change}]).matched_count == 1
+
+    def drop_due(self, sid: bytes, rev: int) -> bool:
+        """Remove the mark, unless it was marked anew since it had `rev`."""
+        with self.asking():
+            return self.due.delete_one({"_id": sid, "rev": rev}).deleted_count == 1
+
+    def release_due(self, sid: bytes, owner: str) -> None:
+        """Let somebody else have it at once."""
+        with self.asking():
+            self.due.update_one({"_id": sid, "owner": owner}, {"$unset": {"until": 1, "owner": 1}})
+
+    def pause_due(self, sid: bytes, owner: str, pause: float, most: int) -> None:
+        """Let nobody have it for `pause` (s), twice as long each time in a row, `most` times at the most: others come first."""
+        tries = {"$min": [{"$ifNull": ["$tries", 0]}, most]}
+        wait = {"$multiply": [int(pause * 1000), {"$pow": [2, tries]}]}
+        change = {"owner": "", "until": {"$add": ["$$NOW", wait]}, "tries": {"$add": [tries, 1]}}
+        with self.asking():
+            self.due.update_one({"_id": sid, "owner": owner}, [{"$set": change}])
+
+    def yield_due(self, sid: bytes, owner: str, patience: float, keys: Sequence[str]) -> None:
+        """Let those have their turn first that wait as well; it names these `keys` no more."""
+        at = {"$subtract": [{"$toLong": "$$NOW"}, int(patience * 1000)]}
+        left = {"$setDifference": [{"$ifNull": ["$keys", []]}, list(keys)]}
+        change: list[Document] = [{"$set": {"at": at, "keys": left, "tries": 0}}, {"$unset": ["until", "owner"]}]
+        with self.asking():
+            self.due.update_one({"_id": sid, "owner": owner}, change)
+
+    def backlog(self) -> tuple[int, float]:
+        """How many series want archiving, and for how long (s) the oldest has."""
+        with self.asking():
+            count = self.due.estimated_document_count()
+            oldest = self.due.find_one({}, {"at": 1}, sort=[("at", 1)]) if count else None
+        return count, max(0.0, time.time() - oldest["at"] / 1000) if oldest else 0.0
+
+    # ------------------------------------------------------------ runs, as far as rows need them
+
+    def live_runs(self, runs: Sequence[str], session: ClientSession) -> set[str]:
+        """Those of the runs that are there."""
+        found = self.runs.find({"_id": {"$in": list(runs)}, "state": LIVE}, {"_id": 1}, session=session)
+        return {one["_id"] for one in found}
+
+    def note_sealed(self, run: str) -> None:
+        """Tell that rows of the run's series moved to chunks: what was derived of them is no longer believed."""
+        with self.asking():
+            self.runs.update_one({"_id": run, "state": LIVE}, {"$inc": {"epoch": 1}})
+
+    def note_writing(self, runs: Sequence[str], seconds: float) -> None:
+        """Tell that rows may be added to these runs for `seconds`: what was derived of them is no longer believed."""
+        change = [{"$set": {"busy_until": {"$add": ["$$NOW", int(seconds * 1000)]}, "epoch": {"$add": ["$epoch", 1]}}}]
+        with self.asking():
+            self.runs.update_many({"_id": {"$in": list(runs)}, "state": LIVE}, change)
+
+    def free_run(self, run: str) -> None:
+        """Delete what is derived of a run, or said of its series. Its heads stay, as tombstones."""
+        with self.asking():
+            self.said.delete_many({"run": run})
+            self.summaries.delete_one({"_id": run})
+            self.due.delete_many({"run": run})
+
+    def series_of_run(self, run: str) -> list[bytes]:
+        """The ids of all series that the run has or had."""
+        with self.asking():
+            return [bytes(one["_id"]) for one in self.heads.find({"run": run}, {"_id": 1})]
+
+    def free_series(self, sids: Sequence[bytes]) -> None:
+        """Delete all that is stored of these series of a deleted run, `MOST_RANGES` at most, but for their heads; also what no bucket
+        names."""
+        ranges: Document = {"$or": [{"_id": _range(sid, 0, LAST)} for sid in sids]}
+        with self.asking():
+            self.buckets.delete_many(ranges)
+            self.manifest.delete_many(ranges)
+            self.overflow.delete_many({"sid": {"$in": list(sids)}})
+
+    def empty_heads(self, run: str) -> None:
+        """Let the tombstones of a deleted run's series be small."""
+        with self.asking():
+            full = {"run": run, "state": DELETED, "marks": {"$ne": b"[]"}}
+            self.heads.update_many(full, {"$set": {"marks": b"[]"}})
+
+    def run_states(self, runs: Sequence[str]) -> dict[str, bool]:
+        """Whether each of the runs lives or is deleted; nothing of those that the database does not know."""
+        with self.asking():
+            found = self.runs.find({"_id": {"$in": list(runs)}}, {"state": 1})
+            return {one["_id"]: one["state"] == LIVE for one in found}
+
+    def claim(self, chore: str, every: float) -> bool:
+        """Whether it is the caller who does what one process of all does every `every` seconds. The database's clock counts."""
+        due = {"_id": chore, "$expr": {"$lte": ["$next", "$$NOW"]}}
+        take = [{"$set": {"next": {"$add": ["$$NOW", int(every * 1000)]}}}]
+        chores = self.db["chores"]
+        with self.session() as session:
+            if chores.update_one(due, take, session=session).matched_count:
+                return True
+            try:
+                chores.insert_one({"_id": chore, "next": EPOCH}, session=session)
+            except errors.DuplicateKeyError:
+                return False
+            return chores.update_one(due, take, session=session).matched_count == 1
+
+    def said_of(self, run: str) -> list[bytes]:
+        """What was said of the run's series, each as JSON."""
+        with self.asking():
+            return [one["info"] for one in self.said.find({"run": run}, {"info": 1})]
+
+    def note_change(self, run: str) -> None:
+        """What was derived of the run's series is no longer believed; nor is its record in the bucket, nor one that is on its way
+        there: `rev` moves, which costs who compares it a second try."""
+        change = {"epoch": {"$add": ["$epoch", 1]}, "rev": {"$add": [{"$ifNull": ["$rev", 0]}, 1]}, **STALE}
+        with self.asking():
+            self.runs.update_one({"_id": run, "state": LIVE}, [{"$set": change}])
+
+
+# ---------------------------------------------------------------- documents
+
+
+def encode_marks(marks: Mapping[str, Mark]) -> bytes:
+    """Marks as the heads and the manifest keep them."""
+    return msgspec.json.encode(list(marks.values()))
+
+
+def decode_marks(data: bytes) -> dict[str, Mark]:
+    """The inverse of `encode_marks`."""
+    return {mark.writer: mark for mark in _marks.decode(data)}
+
+
+def _head(document: Mapping[str, Any]) -> Head:
+    return Head(
+        sid=bytes(document["_id"]),
+        series=SeriesKey(document["run"], document["kind"], document["name"]),
+        sealed=document["sealed"],
+        marks=decode_marks(document["marks"]),
+        ms=document["ms"],
+        first_ms=document.get("first_ms"),
+        live=document["state"] == LIVE,
+        created=document["created"],
+        chunks=document.get("chunks", 0),
+    )
+
+
+def _fresh(sid: bytes) -> Document:
+    """A head as it begins. `begin` and `end` are the places between which a join finds the series' buckets."""
+    ends = {"begin": place(sid, 0), "end": place(sid, LAST)}
+    return {"sealed": 0, "marks": b"[]", "ms": 0, "state": LIVE, "chunks": 0, **ends}
+
+
+def _named(key: SeriesKey) -> Document:
+    return {"run": key.run, "kind": key.kind, "name": key.name}
+
+
+def key_of(document: Mapping[str, Any]) -> SeriesKey:
+    """The series that a document names."""
+    return SeriesKey(document["run"], document["kind"], document["name"])
+
+
+def new_head(series: SeriesKey) -> Head:
+    """The head of a series that has none."""
+    return Head(series_id(series), series, 0, {}, 0, None, True, "")
+
+
+def _range(sid: bytes, first: int, stop: int) -> Document:
+    """Places of the series in [first, stop)."""
+    return {"$gte": place(sid, max(first, 0)), "$lt": place(sid, min(stop, LAST))}
+
+
+def _join(heads: Document, most: int, fields: Mapping[str, int] | None) -> list[Document]:
+    """Stages that give each of the heads as often as its series has buckets, `most` at most: one in `last`, the newest first."""
+    inside = {"$and": [{"$gte": ["$_id", "$$begin"]}, {"$lt": ["$_id", "$$end"]}]}
+    pipeline: list[Document] = [{"$match": {"$expr": inside}}, {"$sort": {"_id": -1}}, {"$limit": most}]
+    if fields is not None:
+        pipeline.append({"$project": fields})
+    join = {"from": "buckets", "let": {"begin": "$begin", "end": "$end"}, "pipeline": pipeline, "as": "last"}
+    return [{"$match": heads}, {"$lookup": join}, {"$unwind": "$last"}]
+
+
+def _insert(collection: Collection[Document], documents: Sequence[Document], session: ClientSession) -> set[bytes]:
+    """Insert each document whose ``_id`` is free; the ids that were taken."""
+    try:
+        collection.insert_many(documents, ordered=False, session=session)
+    except errors.BulkWriteError as e:
+        details: Mapping[str, Any] = e.details or {}
+        failed = details.get("writeErrors", [])
+        if details.get("writeConcernErrors") or any(one["code"] != _DUPLICATE for one in failed):
+            raise
+        return {bytes(documents[one["index"]]["_id"]) for one in failed}
+    return set()
+
+
+# ---------------------------------------------------------------- errors
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Let errors of the driver say what to do."""
+    try:
+        yield
+    except (errors.ConnectionFailure, errors.ExecutionTimeout, errors.WTimeoutError, errors.WaitQueueTimeoutError) as e:
+        raise Unavailable(f"MongoDB does not answer: {_short(e)}", RETRY_AFTER) from e
+    except errors.OperationFailure as e:
+        if e.code in _DENIED:
+            raise PermissionDenied(f"MongoDB refuses this server's user: {_short(e)}") from e
+        raise Unavailable(f"MongoDB failed: {_short(e)}", RETRY_AFTER) from e
+    except errors.DocumentTooLarge as e:
+        raise InvalidInput(
+            "rows: they are more than one document of MongoDB's holds (16 MB); send fewer at a time."
+        ) from e
+    except (errors.PyMongoError, bson.errors.BSONError) as e:
+        raise Unavailable(f"MongoDB failed: {_short(e)}", RETRY_AFTER) from e
+
+
+def _short(error: Exception) -> str:
+    text = str(error)
+    return text if len(text) < 300 else text[:300] + " …"
+
+
+def _public(uri: str) -> str:
+    """The URI without its password."""
+    head, at, tail = uri.rpartition("@")
+    scheme, found, _ = head.partition("://")
+    return f"{scheme}://…@{tail}" if at and found else uri
