@@ -18,7 +18,10 @@ def commands(group: Any, before: str = "") -> dict[str, Any]:
     """Each command by its name, also those of commands that have some: ``token create``."""
     found: dict[str, Any] = {}
     for name, command in group.commands.items():
-        found |= commands(command, f"{name} ") if hasattr(command, "commands") else {before + name: command}
+        inner = commands(command, f"{name} ") if hasattr(command, "commands") else {}
+        found |= inner
+        if not inner or command.invoke_without_command:  # ``server`` is a command, and has some
+            found[before + name] = command
     return found
 
 

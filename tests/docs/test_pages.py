@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,17 +13,21 @@ import pytest
 
 from tests.docs.pages import Page, names, page
 from tests.server.processes import ServerProcess
+from tests.services.s3 import Place
 
 RUNNER = Path(__file__).with_name("page_runner.py")
 PASTED = {"docs/guides/cli.md"}
 """Pages whose terminal output is of runs that are not made on the page; tests/cli looks after those."""
 SERVED = {"README.md", "docs/guides/remote.md"}
-"""Pages that speak to a server at the address that a server has by default; here it is at another one."""
+TIERED = "docs/guides/cold-bucket.md"
+"""Pages that speak to a server at the address that a server has by default; here it is at another one. Behind that of TIERED are
+MongoDB and S3, and the page reads a bucket of its own."""
 DEFAULT = "http://localhost:3000"
+DEFAULT_PLACE = "s3://my-bucket/ml-dash"
 COMMAND = [sys.executable, "-W", "error::RuntimeWarning", "-W", "error::ResourceWarning", str(RUNNER)]
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", [name for name in names() if name != TIERED])
 def test_page_runs_as_it_is_written(name: str, environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "page").mkdir()
     with served(name, tmp_path / "served") as url:
@@ -41,6 +45,25 @@ def served(name: str, folder: Path) -> Iterator[str]:
         return
     with ServerProcess(folder) as server:
         yield server.url.replace("127.0.0.1", "localhost")
+
+
+def test_page_reads_the_cold_bucket(
+    fresh_database: Callable[[], str], s3_place: Place, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The page about a bucket's objects, over real ones: what it shows needs nothing of ours to be read."""
+    (tmp_path / "page").mkdir()
+    document = page(TIERED)
+    tiers = {"ML_DASH_MONGO": fresh_database(), "ML_DASH_S3": s3_place.url} | s3_place.env
+    with ServerProcess(None, env=tiers) as server:
+        changed = {DEFAULT: server.url, DEFAULT_PLACE: s3_place.url}
+        document.blocks = [block._replace(text=replaced(block.text, changed)) for block in document.blocks]
+        assert not complaint(document, environment | s3_place.env, tmp_path / "page")
+
+
+def replaced(text: str, changed: dict[str, str]) -> str:
+    for old, new in changed.items():
+        text = text.replace(old, new)
+    return text
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from ml_dash.server.access_log import Log
 from ml_dash.server.app import create_app
+from ml_dash.server.auth import FileTokens
 from ml_dash.server.connection import Waits, limited
 from ml_dash.server.serve import compose
 from ml_dash.server.settings import Settings
@@ -67,7 +68,9 @@ def guarded(folder: Path, *, local: bool = True, waits: Waits | None = None, **s
     protocol = limited(waits or Waits(), told.connections())
     with contextlib.closing(LocalStore(folder)) as store:
         ahead = [0.0]
-        edge = compose(store, told, Log(out, told.log_level), local=local, clock=lambda: time.time() + ahead[0])
+        log = Log(out, told.log_level)
+        tokens = FileTokens(TokenFile(folder), log)
+        edge = compose(store, told, log, tokens, local=local, clock=lambda: time.time() + ahead[0])
         options = {"http": protocol, "ws": "none", "access_log": False, "server_header": False, "proxy_headers": False}
         with live(edge, **options) as url, httpx.Client(timeout=60, trust_env=False) as client:
             yield Guarded(url, folder, out, TokenFile(folder), client, ahead)

@@ -28,12 +28,13 @@ _SECONDS = 60.0
 
 
 class ServerProcess:
-    """A server over the folder `store`. `args` are options of the command, `env` variables added to this process's own."""
+    """A server over the folder `store`, None where `args` or `env` say what it serves. `args` are options of the command, `env`
+    variables added to this process's own."""
 
     def __init__(
-        self, store: str | os.PathLike[str], *args: object, env: dict[str, str] | None = None, port: int = 0
+        self, store: str | os.PathLike[str] | None, *args: object, env: dict[str, str] | None = None, port: int = 0
     ) -> None:
-        self.store = os.fspath(store)
+        self.store = os.fspath(store) if store is not None else ""
         self.port = port
         self.url = ""
         self._args = [str(arg) for arg in args]
@@ -52,7 +53,8 @@ class ServerProcess:
         """Start it, and wait until it listens. Raises `RuntimeError` with what it said where it ended instead."""
         assert self.process is None or self.process.poll() is not None, "it runs"
         before = sum(line.get("event") == "listening" for line in self.lines())
-        command = [*ENTRY, "server", "--store", self.store, "--port", str(self.port), *self._args]
+        place = ["--store", self.store] if self.store else []
+        command = [*ENTRY, "server", *place, "--port", str(self.port), *self._args]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=self._out, stderr=self._err, env=self._env
         )

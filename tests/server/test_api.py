@@ -18,16 +18,15 @@ import pytest
 import zstandard
 
 from ml_dash.codec import decode_page, encode_row
-from ml_dash.errors import CorruptData, LockTimeout, Unavailable
+from ml_dash.errors import CorruptData, LockTimeout, NotFound, Unavailable
 from ml_dash.model import METRICS, Batch, RunKey, RunPatch, RunQuery, SeriesKey
 from ml_dash.server.api import ENDPOINTS
 from ml_dash.server.app import create_app
 from ml_dash.server.caller import Caller
 from ml_dash.server.endpoints import Endpoint
 from ml_dash.server.limits import Limits
-from ml_dash.server.pages import STEP, bounded_page
 from ml_dash.server.renderings import coding_for
-from ml_dash.store import wire
+from ml_dash.store import wire, wire_columns
 from ml_dash.store.local import LocalStore
 from ml_dash.store.memory import MemoryStore
 from ml_dash.store.remote import RemoteStore
@@ -56,6 +55,13 @@ def client(app: Any) -> Iterator[httpx.Client]:
         ("GET", "/runs/none/rows?kind=metrics&name=a&start=-1", 400, "InvalidInput", "`start`"),
         ("GET", "/runs/none/rows?kind=metrics&name=a&limit=ten", 400, "InvalidInput", "`limit`"),
         ("GET", "/runs/none/rows?kind=colours&name=a", 400, "InvalidInput", "'colours'"),
+        ("GET", "/runs/none/columns?kind=metrics&name=a&fields=f&start=-1", 400, "InvalidInput", "`start`"),
+        ("GET", "/runs/none/columns?kind=metrics&name=a&fields=f&stop=1.5", 400, "InvalidInput", "`stop`"),
+        ("GET", "/runs/none/columns?kind=colours&name=a&fields=f", 400, "InvalidInput", "'colours'"),
+        ("GET", "/runs/none/columns?name=a&fields=f", 400, "InvalidInput", "`kind`"),
+        ("GET", "/runs/none/columns?kind=metrics&name=..&fields=f", 400, "InvalidInput", "'..'"),
+        ("GET", "/runs/none/columns?kind=metrics&name=a" + "&fields=f" * 101, 400, "InvalidInput", "`fields`"),
+        ("GET", "/runs/none/columns?kind=metrics&name=a&fields=f", 404, "NotFound", "'none'"),
         ("GET", "/runs/none/sample?kind=metrics&name=a&field=f&max_points=99999", 400, "InvalidInput", "20000"),
         ("POST", "/runs/none/files?put=%7B%7D", 400, "InvalidInput", "filename"),
         ("POST", "/runs/none/files?put=[1", 400, "InvalidInput", "FilePut"),
@@ -157,7 +163,9 @@ def every_call(run: str, file: str) -> Iterator[tuple[Endpoint, dict[str, Any]]]
         "update_run": {"json": {"description": "x"}},
         "update_file": {"json": {"description": "x"}},
         "put_file": {"content": b"x", "params": {"put": '{"filename": "g"}'}},
+        "begin_upload": {"params": {"put": '{"filename": "g", "id": "g"}'}},
         "read": {"params": {"kind": METRICS, "name": "loss"}},
+        "columns": {"params": {"kind": METRICS, "name": "loss", "fields": "value"}},
         "sample": {"params": {"kind": METRICS, "name": "loss", "field": "value"}},
     }
     for endpoint in ENDPOINTS:
@@ -245,51 +253,6 @@ def test_a_deleted_run_is_forgotten(store: LocalStore) -> None:
 # ---------------------------------------------------------------- pages
 
 
-class Watched(MemoryStore):
-    """Notes what is read of it at a time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: list[int | None] = []
-
-    def read(self, series: SeriesKey, start: int, limit: int | None) -> Any:
-        self.asked.append(limit)
-        return super().read(series, start, limit)
-
-
-SIZES = [10] * 5_000 + [3_000, 40_000, 20, 20] + [500] * 50 + [9_000] * 3
-
-
-@pytest.mark.parametrize("most", [100, 2_000, 30_000, 10_000_000])
-@pytest.mark.parametrize("wanted", [None, 0, 1, 17, 4_000])
-def test_a_page_is_no_larger_than_an_answer_may_be(most: int, wanted: int | None) -> None:
-    """Pages follow one another to the whole series, whatever its rows' sizes: each within the limit, or one point; the store is
-    never asked for more than a step; and the ticks are those of a reading in one piece."""
-    store = Watched()
-    run = store.put_run(RunKey("", "p", "n"), RunPatch()).id
-    series = SeriesKey(run, METRICS, "loss")
-    for at in range(0, len(SIZES), 7):
-        rows = [encode_row({"x": "x" * size}) for size in SIZES[at : at + 7]]
-        store.append([Batch(series, rows, times=((0, 1_000_000 + at), (len(rows) - 1, 1_000_001 + at)))])
-    start = 4_900 if most == 100 else 0
-    stop = len(SIZES) if wanted is None else min(start + wanted, len(SIZES))
-    whole = store.read(series, start, wanted)
-    store.asked.clear()
-    at, points = start, []
-    while True:
-        page = bounded_page(store, series, at, stop - at if wanted is not None else None, most)
-        assert page.total == len(SIZES)
-        assert len(page.lines) <= most or page.count == 1
-        assert page.start == at
-        points += decode_page(page)
-        at += page.count
-        if at >= stop or not page.count:
-            break
-    assert at == stop
-    assert points == decode_page(whole)
-    assert all(limit is not None and limit <= STEP for limit in store.asked)
-
-
 def test_a_long_series_comes_in_pages(store: LocalStore) -> None:
     """An answer holds no more than the server's limit; whoever asks on from its end gets the rest."""
     with client(create_app(store, Limits(page=5_000))) as api:
@@ -302,6 +265,62 @@ def test_a_long_series_comes_in_pages(store: LocalStore) -> None:
             assert 0 < len(page.lines) <= 5_000
             got += [point["data"]["value"] for point in decode_page(page)]
         assert got == list(range(1_000))
+
+
+def test_columns_are_arrays_behind_a_line(api: httpx.Client) -> None:
+    """Each field that is named, once; none where none is."""
+    run = make_run(api)
+    append(api, batch(run, [0.5, 2, 1.25]))
+    query: dict[str, Any] = {"kind": METRICS, "name": "loss", "fields": ["value", "other", "value"], "start": 1}
+    answer = api.get(f"/runs/{run}/columns", params=query)
+    assert answer.headers["content-type"] == wire_columns.COLUMNS
+    page = wire_columns.decode_columns(answer.content)
+    assert (page.start, page.count, page.total) == (1, 2, 3)
+    assert {name: column.tolist() for name, column in page.columns.items()} == {
+        "value": [2.0, 1.25],
+        "other": [None] * 2,
+    }
+    nothing = wire_columns.decode_columns(api.get(f"/runs/{run}/columns?kind=metrics&name=loss&stop=1").content)
+    assert (nothing.start, nothing.count, nothing.columns) == (0, 1, {})
+
+
+@pytest.mark.parametrize("name", ["value", "x" * 3_000, "a&fields=b", "\ud800", "größe", ""])
+@pytest.mark.parametrize("has_columns", [True, False])
+def test_columns_of_any_name_from_any_server(store: LocalStore, name: str, has_columns: bool) -> None:
+    """Names that no address takes, and servers that have no columns: they come from the rows."""
+    app = create_app(store)
+    if not has_columns:
+        app.router.routes = [
+            route for route in app.router.routes if not getattr(route, "path", "").endswith("/columns")
+        ]
+    run = store.put_run(RunKey("", "project", "run"), RunPatch()).id
+    series = SeriesKey(run, METRICS, "loss")
+    stored = "value" if name == "\ud800" else name
+    store.append([Batch(series, [encode_row({stored: n}) for n in range(5)])])
+    with live(app) as url:
+        remote = RemoteStore(url)
+        page = remote.columns(series, [name], 1, 4)
+        assert (page.start, page.count, page.total) == (1, 3, 5)
+        assert page.columns[name].tolist() == ([1, 2, 3] if name == stored else [None] * 3)
+        with pytest.raises(NotFound, match="none"):
+            remote.columns(series._replace(run="none"), [name], 0, None)
+        remote.close()
+
+
+@pytest.mark.parametrize(
+    "change", [{"start": 1}, {"count": 4}, {"columns": {"other": "int64"}}, {"total": -1}, {"count": 0}, None]
+)
+def test_an_answer_that_is_not_the_columns_is_none(change: dict[str, Any] | None) -> None:
+    """It may be another server's, or have come in part."""
+    head: dict[str, Any] = {"start": 0, "count": 3, "total": 9, "ticks": 0, "columns": {"value": "int64"}}
+    body = (
+        b"<html>"
+        if change is None
+        else json.dumps(head | change).encode() + b"\n" + bytes(8 * (head | change)["count"])
+    )
+    remote = RemoteStore("http://there", transport=httpx.MockTransport(lambda _: httpx.Response(200, content=body)))
+    with pytest.raises(Unavailable, match="ml-dash server"):
+        remote.columns(SeriesKey("run", METRICS, "loss"), ["value"], 0, 3)
 
 
 @pytest.mark.parametrize(

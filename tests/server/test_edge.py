@@ -17,10 +17,10 @@ import pytest
 
 from ml_dash.errors import Unavailable
 from ml_dash.server.access_log import Log
-from ml_dash.server.auth import Gate, LiveTokens
+from ml_dash.server.auth import FileTokens, Gate
 from ml_dash.server.edge import Edge
 from ml_dash.server.metrics import Metrics
-from ml_dash.server.readiness import Readiness
+from ml_dash.server.readiness import of_folder
 from ml_dash.server.tokens import TokenFile
 from ml_dash.store.local import LocalStore
 from ml_dash.store.memory import MemoryStore
@@ -176,7 +176,7 @@ class Full(io.StringIO):
 def test_a_log_that_cannot_be_written_stops_no_request(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     log = Log(Full())
-    edge = Edge(hello, Gate(LiveTokens(TokenFile(tmp_path), log)), Readiness(store, None), Metrics(), log)
+    edge = Edge(hello, Gate(FileTokens(TokenFile(tmp_path), log)), of_folder(store, None), Metrics(), log)
     with live(edge, lifespan="off", ws="none") as url:
         assert httpx.get(url + "/x").status_code == 200
     store.close()
@@ -247,7 +247,7 @@ class Broken(MemoryStore):
 
 
 def trouble(*args: Any, **options: Any) -> str:
-    return asyncio.run(Readiness(*args, **options).trouble())
+    return asyncio.run(of_folder(*args, **options).health()).trouble
 
 
 def test_ready_says_what_is_wrong(tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def test_a_store_that_hangs_is_told_of_in_time() -> None:
 
     async def ask() -> str:
         try:
-            return await Readiness(Hanging(), None, patience=0.05).trouble()
+            return (await of_folder(Hanging(), None, patience=0.05).health()).trouble
         finally:
             go_on.set()
 

@@ -8,7 +8,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,16 @@ from typing import Any
 import httpx
 import pytest
 
-from ml_dash.errors import InvalidInput
+from ml_dash import codec
+from ml_dash.codec import encode_row
+from ml_dash.errors import Conflict, InvalidInput, NotFound, PermissionDenied, Unavailable
 from ml_dash.model import EVENTS, LOGS, METRICS, Appended, Batch, RunKey, RunPatch, SeriesKey
 from ml_dash.server.app import create_app
-from ml_dash.server.ingest import GroupCommit, Groups
+from ml_dash.server.appends import Request, append_group
+from ml_dash.server.caller import ANYBODY, Caller
+from ml_dash.server.ingest import GroupCommit, Groups, Outcome, outcome_of
 from ml_dash.server.limits import Limits
+from ml_dash.server.service import Service
 from ml_dash.server.threads import Threads
 from ml_dash.store import wire
 from ml_dash.store.local import LocalStore
@@ -45,7 +50,7 @@ class Gated(MemoryStore):
 
     def append(self, batches: Sequence[Batch]) -> list[Appended]:
         done = super().append(batches)
-        self.events.append(f"append {batches[0].series.name}")
+        self.events += [f"append {batch.series.name}" for batch in batches]
         return done
 
     def flush(self, run: str | None = None) -> None:
@@ -437,12 +442,16 @@ def test_no_more_threads_append_than_may() -> None:
 # ---------------------------------------------------------------- groups
 
 
+def one_by_one(calls: Sequence[Callable[[], Any]]) -> list[Outcome[Any]]:
+    return [outcome_of(call) for call in calls]
+
+
 def test_calls_that_wait_together_are_one_job() -> None:
     """While one job runs, those who come meanwhile gather into the next; each gets its own answer or its own error."""
 
     async def scenario() -> None:
         threads = Threads("test", 4)
-        groups = Groups(threads, 4, slow=60)
+        groups = Groups(threads, 4, one_by_one, slow=60)
         begun, go = threading.Event(), threading.Event()
 
         def call(number: int) -> int:
@@ -470,7 +479,7 @@ def test_a_group_that_hangs_does_not_keep_others_waiting() -> None:
 
     async def scenario() -> None:
         threads = Threads("test", 3)
-        groups = Groups(threads, 3, slow=0.01)
+        groups = Groups(threads, 3, one_by_one, slow=0.01)
         go = threading.Event()
 
         def hang() -> bool:
@@ -490,3 +499,150 @@ def test_a_group_that_hangs_does_not_keep_others_waiting() -> None:
         threads.close()
 
     asyncio.run(scenario())
+
+
+# ---------------------------------------------------------------- requests that came together
+
+
+class Calls(MemoryStore):
+    """Notes which calls of `append` there were, as the series of each; `failures` are raised by the next ones, after `stored` of
+    their batches were stored."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[list[str]] = []
+        self.failures: list[Exception] = []
+        self.stored = 0
+
+    def append(self, batches: Sequence[Batch]) -> list[Appended]:
+        self.calls.append([one.series.name for one in batches])
+        if self.failures:
+            super().append(batches[: self.stored])
+            raise self.failures.pop(0)
+        return super().append(batches)
+
+
+@pytest.fixture
+def calls() -> Calls:
+    return Calls()
+
+
+@pytest.fixture
+def run(calls: Calls) -> str:
+    return calls.put_run(RunKey("", "project", "run"), RunPatch()).id
+
+
+def together(calls: Calls, *requests: Sequence[Batch] | Exception, most: int = 1 << 20) -> list[Any]:
+    """What becomes of the requests, as a group; each is its batches, or what is wrong with it."""
+
+    def load(request: Sequence[Batch] | Exception) -> Sequence[Batch]:
+        if isinstance(request, Exception):
+            raise request
+        return request
+
+    wanted = [Request(partial(load, request), calls.append) for request in requests]
+    return [outcome.failed or outcome.done for outcome in append_group(wanted, calls.append, most)]
+
+
+def counts_of(answers: Sequence[Sequence[Appended]]) -> list[list[tuple[int | None, int]]]:
+    return [[(one.first, one.count) for one in answer] for answer in answers]
+
+
+def test_requests_with_an_identity_are_one_call(calls: Calls, run: str) -> None:
+    """Each gets its own batches' answers, in order; a request without batches gets none."""
+    first = [batch(run, range(3), "a", "w"), batch(run, range(2), "b", "w")]
+    second = [batch(run, range(5), "a", "v")]
+    answers = together(calls, first, [], second)
+    assert calls.calls == [["a", "b", "a"]]
+    assert counts_of(answers) == [[(0, 3), (0, 2)], [], [(3, 5)]]
+
+
+def test_the_same_request_twice_in_a_group_is_stored_once(calls: Calls, run: str) -> None:
+    """As when a client gave up waiting and sent it again before the first was stored."""
+    sent = [batch(run, range(3), "a", "w")]
+    assert counts_of(together(calls, sent, sent, [batch(run, range(5), "a", "w")])) == [[(0, 3)], [(None, 0)], [(3, 2)]]
+    assert len(calls.calls) == 1
+
+
+def test_a_request_without_an_identity_is_a_call_of_its_own(calls: Calls, run: str) -> None:
+    """Sent again it would be stored twice. So is one of which a batch has none."""
+    plain, mixed = [batch(run, [1], "plain")], [batch(run, [1], "m", "w"), batch(run, [1], "mixed")]
+    answers = together(calls, [batch(run, [1], "a", "w")], plain, mixed, [batch(run, [1], "b", "w")])
+    assert sorted(calls.calls) == [["a", "b"], ["m", "mixed"], ["plain"]]
+    assert counts_of(answers) == [[(0, 1)], [(0, 1)], [(0, 1), (0, 1)], [(0, 1)]]
+
+
+def test_a_request_that_cannot_be_read_is_no_others_trouble(calls: Calls, run: str) -> None:
+    wrong = InvalidInput("no such thing")
+    fine, refused, other = together(calls, [batch(run, [1], "a", "w")], wrong, [batch(run, [1], "b", "w")])
+    assert refused is wrong
+    assert counts_of([fine, other]) == [[(0, 1)], [(0, 1)]]
+    assert calls.calls == [["a", "b"]]
+
+
+def test_no_call_takes_more_than_so_many_bytes(calls: Calls, run: str) -> None:
+    """But for a request that is larger by itself. It may be cut into lines already, or not yet."""
+    rows = [encode_row({"value": "x" * 90})] * 2
+    size = sum(map(len, rows))
+    lines = codec.Lines(METRICS, 0, 2, codec.render(METRICS, 0, rows))
+    requests = [[Batch(SeriesKey(run, METRICS, name), lines if name == "c" else rows, "w", 0)] for name in "abcd"]
+    requests.append([batch(run, ["x" * 1000], "large", "w")])
+    together(calls, *requests, [batch(run, [1], "small", "w")], most=3 * size - 1)
+    assert calls.calls == [["a", "b"], ["c", "d"], ["large"], ["small"]]
+
+
+@pytest.mark.parametrize("failure", [NotFound("no run"), Conflict("gap", 3), OSError(28, "No space left on device")])
+def test_a_call_that_fails_is_made_again_for_each(calls: Calls, run: str, failure: Exception) -> None:
+    """Whose fault it is shows then. What the failed call had stored is known by its identity."""
+    calls.failures, calls.stored = [failure], 1
+    requests = [[batch(run, [1, 2], name, "w")] for name in "ab"]
+    unknown = [batch("nobody", [1], "c", "w")]
+    first, second, refused = together(calls, *requests, unknown)
+    assert counts_of([first, second]) == [[(None, 0)], [(0, 2)]]
+    assert isinstance(refused, NotFound)
+    assert calls.calls == [["a", "b", "c"], ["a"], ["b"], ["c"]]
+
+
+@pytest.mark.parametrize("failure", [Unavailable("the database is away", 2.0), ZeroDivisionError("a defect")])
+def test_what_is_nobodys_fault_is_told_to_all_at_once(calls: Calls, run: str, failure: Exception) -> None:
+    """A store that does not answer is not asked again for each: that would take as many time-outs."""
+    calls.failures = [failure]
+    assert together(calls, *([batch(run, [1], name, "w")] for name in "abc")) == [failure] * 3
+    assert len(calls.calls) == 1
+
+
+def test_requests_of_several_callers_each_see_their_own(calls: Calls) -> None:
+    """What a caller may not append to is not there for him, also where it is appended to in the same call."""
+    runs = {space: calls.put_run(RunKey(space, "p", "n"), RunPatch()).id for space in ("ours", "theirs")}
+
+    async def scenario() -> list[Any]:
+        service = Service(calls, Limits(slow=60))
+        begun, go = threading.Event(), threading.Event()
+
+        def hold() -> list[Batch]:
+            begun.set()
+            assert go.wait(PATIENCE)
+            return []
+
+        def ask(space: str, run: str, name: str) -> asyncio.Task[Any]:
+            caller = Caller("write", (space,), "")
+            return asyncio.create_task(service.appended(caller, lambda: [batch(run, [1], name, "w")]))
+
+        held = asyncio.create_task(service.appended(ANYBODY, hold))
+        assert await asyncio.to_thread(begun.wait, PATIENCE)
+        asked = [ask("ours", runs["ours"], "a"), ask("ours", runs["theirs"], "b"), ask("theirs", runs["theirs"], "c")]
+        reader = asyncio.create_task(
+            service.appended(Caller("read", None, ""), lambda: [batch(runs["ours"], [1], "d", "w")])
+        )
+        await asyncio.sleep(0)
+        go.set()
+        answers = await asyncio.gather(*asked, reader, return_exceptions=True)
+        assert await held == []
+        await asyncio.to_thread(service.close)
+        return answers
+
+    ours, hidden, theirs, refused = asyncio.run(scenario())
+    assert counts_of([ours, theirs]) == [[(0, 1)], [(0, 1)]]
+    assert isinstance(hidden, NotFound)
+    assert isinstance(refused, PermissionDenied)
+    assert calls.calls == [[], ["a", "c"]]

@@ -168,7 +168,7 @@ def check_vitals(path: Path) -> dict[str, Any]:
 
 
 def test_soak(tmp_path: Path, pytestconfig: pytest.Config) -> None:
-    seconds = pytestconfig.getoption("--soak-seconds")
+    seconds = pytestconfig.getoption("--soak-seconds") or 20.0
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"\nsoak of {seconds:.0f} s, seed {seed}, in {tmp_path}", flush=True)
     for name in ("acks", "output", "vitals"):

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import ml_dash
-from ml_dash.cli import compare, doctor, export, list, plot, rm, server, show, sync, tail, token  # noqa: A004  commands have these names
+from ml_dash.cli import compare, doctor, export, list, plot, rm, server_group, show, sync, tail, token  # noqa: A004  commands have these names
 from ml_dash.cli.ends import debugging, guarded
 from ml_dash.cli.output import complain
 
@@ -39,9 +39,9 @@ for _name, _command, _short in (
     ("doctor", doctor.examine, "Find what is damaged; --repair repairs it."),
     ("rm", rm.remove, "Delete runs."),
     ("sync", sync.send, "Send runs to a server, all that it does not have yet."),
-    ("server", server.start, "Serve a folder of runs over HTTP."),
 ):
     app.command(_name, short_help=_short)(guarded(_command))
+app.add_typer(server_group.app, name="server", short_help="Serve a folder of runs over HTTP, or look after two tiers.")
 app.add_typer(token.app, name="token", short_help="Make, list and revoke the tokens of a server.")
 
 

@@ -40,6 +40,16 @@ StoreOption = Annotated[
         help="The folder that the server serves. Else that of the other commands: ML_DASH_DIR, .ml-dash.",
     ),
 ]
+MongoOption = Annotated[
+    str | None,
+    typer.Option(
+        "--mongo",
+        metavar="URI",
+        envvar="ML_DASH_MONGO",
+        show_default=False,
+        help="In place of a folder: the MongoDB of the server's recent points, mongodb://host:port/database?replicaSet=name.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", autocompletion=complete_run, help="The run.")]
 SomeSeries = Annotated[

@@ -1,16 +1,22 @@
-"""``ml-dash server``: serves a folder of runs over HTTP until it is told to stop."""
+"""``ml-dash server``: serves a folder of runs, or the two tiers, over HTTP until it is told to stop."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ml_dash.cli.ends import MissingExtra
-from ml_dash.cli.options import StoreOption
+from ml_dash.cli import output
+from ml_dash.cli.ends import FAILED, MissingExtra
+from ml_dash.cli.options import JsonOption, MongoOption, StoreOption
 from ml_dash.cli.places import default_folder
+from ml_dash.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from ml_dash.server.settings import Settings
 
 _EXTRA = frozenset(
     {
@@ -23,12 +29,47 @@ _EXTRA = frozenset(
         "anyio",
         "multipart",
         "python_multipart",
+        "pymongo",
+        "bson",
+        "obstore",
+        "pyarrow",
     }
 )
 
 
 def start(
+    context: typer.Context,
     store: StoreOption = None,
+    mongo: MongoOption = None,
+    s3: Annotated[
+        str | None,
+        typer.Option(
+            "--s3",
+            metavar="URL",
+            envvar="ML_DASH_S3",
+            show_default=False,
+            help="With --mongo: where older points and files are kept, s3://bucket/prefix. Credentials as AWS's tools find them.",
+        ),
+    ] = None,
+    s3_endpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--s3-endpoint",
+            metavar="URL",
+            envvar="ML_DASH_S3_ENDPOINT",
+            show_default=False,
+            help="The S3 service, where it is not AWS: https://minio.example.com:9000.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            envvar="ML_DASH_WORKERS",
+            min=1,
+            help="Processes on the one port; about one a processor. A folder is served by one.",
+        ),
+    ] = 1,
     host: Annotated[
         str,
         typer.Option(
@@ -105,17 +146,24 @@ def start(
             help="debug, info, warning or error. The log is lines of JSON on standard output.",
         ),
     ] = "info",
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Only look whether --mongo and --s3 are fit for a server, and say what is wrong."),
+    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Serve a folder of runs over HTTP, until Ctrl-C or SIGTERM."""
-    try:
-        from ml_dash.server.serve import serve
+    """Serve a folder of runs over HTTP, until Ctrl-C or SIGTERM; or, for many users, points in MongoDB and S3."""
+    if context.invoked_subcommand is not None:
+        return
+    with _extra():
         from ml_dash.server.settings import Settings, parse_size
-    except ModuleNotFoundError as e:
-        if e.name not in _EXTRA:
-            raise
-        raise MissingExtra(f"the server needs {e.name}: pip install 'ml-dash[server]'.") from None
+    tiered = mongo is not None or s3 is not None or s3_endpoint is not None
     settings = Settings(
-        store=store or default_folder(),
+        store=store or (None if tiered else default_folder()),
+        mongo=mongo,
+        s3=s3,
+        s3_endpoint=s3_endpoint,
+        workers=workers,
         host=host,
         port=port,
         max_body=parse_size("--max-body", max_body),
@@ -127,7 +175,41 @@ def start(
         stop=stop_timeout,
         log_level=log_level.lower(),
     )
-    serve(settings, sys.stdout)
+    if as_json and not check:
+        raise InvalidInput("--json goes with --check; the server's log is JSON in any case.")
+    with _extra():
+        if check:
+            _check(settings, as_json=as_json)
+            return
+        from ml_dash.server.serve import serve
+
+        serve(settings, sys.stdout)
+
+
+def _check(settings: Settings, *, as_json: bool) -> None:
+    from ml_dash.server.check import check
+
+    findings = []
+    for finding in check(settings):
+        findings.append(finding)
+        if not as_json:
+            output.line(f"{finding.state:<8} {finding.what}: {finding.message}")
+    well = all(finding.state != "failed" for finding in findings)
+    if as_json:
+        output.print_json({"ok": well, "checks": [finding._asdict() for finding in findings]})
+    if not well:
+        raise typer.Exit(FAILED)
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    """Around what loads the server's libraries."""
+    try:
+        yield
+    except ModuleNotFoundError as e:
+        if e.name not in _EXTRA:
+            raise
+        raise MissingExtra(f"the server needs {e.name}: pip install 'ml-dash[server]'.") from None
 
 
 def _split(given: Sequence[str] | None) -> tuple[str, ...]:

@@ -1,19 +1,21 @@
-"""``ml-dash token``: the tokens of a server, made, listed and revoked in the folder that it serves. A running server notices."""
+"""``ml-dash token``: the tokens of a server, made, listed and revoked where the server keeps them. A running server notices."""
 
 from __future__ import annotations
 
-import os
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Annotated, Any
 
 import typer
 
 from ml_dash.cli import output
-from ml_dash.cli.ends import guarded
-from ml_dash.cli.options import JsonOption, StoreOption
+from ml_dash.cli.ends import MissingExtra, guarded
+from ml_dash.cli.options import JsonOption, MongoOption, StoreOption
 from ml_dash.cli.output import Cell, Column
 from ml_dash.cli.places import default_folder
-from ml_dash.server.tokens import Token, TokenFile
+from ml_dash.errors import InvalidInput
+from ml_dash.server.tokens import Token, TokenFile, Tokens
 
 _STYLES = {"valid": "green", "expired": "yellow", "revoked": "red"}
 
@@ -49,32 +51,33 @@ def create(
         str, typer.Option(metavar="TEXT", show_default=False, help="Who or what it is for, shown in the list.")
     ] = "",
     store: StoreOption = None,
+    mongo: MongoOption = None,
 ) -> None:
     """Make a token. It is printed on standard output, once; only its hash is kept."""
-    file = _file(store)
-    token, secret = file.create(scope, namespace or (), name=name, expires=expires)
+    with _tokens(store, mongo) as tokens:
+        token, secret = tokens.create(scope, namespace or (), name=name, expires=expires)
     output.line(secret)
     where = ", ".join(token.namespaces) or "all namespaces"
     until = f"expires at {token.expires}" if token.expires else "does not expire"
     output.to_stderr(
-        f"Token {token.id} ({scope}; {where}; {until}) is in {os.path.abspath(file.path)}. Keep its text now, it is shown nowhere else: "
+        f"Token {token.id} ({scope}; {where}; {until}) is in {tokens.where}. Keep its text now, it is shown nowhere else: "
         "give it as api_key= or in ML_DASH_API_KEY."
     )
 
 
 @app.command("list", short_help="The tokens that were made; never their texts.")
 @guarded
-def list_tokens(store: StoreOption = None, as_json: JsonOption = False) -> None:
+def list_tokens(store: StoreOption = None, mongo: MongoOption = None, as_json: JsonOption = False) -> None:
     """List the tokens, oldest first, those that are no longer valid too."""
-    file = _file(store)
+    with _tokens(store, mongo) as kept:
+        tokens, where = kept.load(), kept.where
     now = time.time()
-    tokens = file.load()
     if as_json:
-        output.print_json({"path": os.path.abspath(file.path), "tokens": [_document(token, now) for token in tokens]})
+        output.print_json({"path": where, "tokens": [_document(token, now) for token in tokens]})
     elif tokens:
         _print(tokens, now)
     else:
-        output.to_stderr(f"There is no token in {file.path}. `ml-dash token create --scope write` makes one.")
+        output.to_stderr(f"There is no token in {where}. `ml-dash token create --scope write` makes one.")
 
 
 @app.command(short_help="Revoke a token, at once and for good.")
@@ -82,14 +85,29 @@ def list_tokens(store: StoreOption = None, as_json: JsonOption = False) -> None:
 def revoke(
     token: Annotated[str, typer.Argument(metavar="ID", help="Its id, as `ml-dash token list` shows it.")],
     store: StoreOption = None,
+    mongo: MongoOption = None,
 ) -> None:
-    """Revoke a token. A running server refuses it from the next request on."""
-    revoked = _file(store).revoke(token)
+    """Revoke a token. A running server refuses it from the next request on; servers over MongoDB within seconds."""
+    with _tokens(store, mongo) as tokens:
+        revoked = tokens.revoke(token)
     output.line(f"Token {revoked.id} is revoked since {revoked.revoked}.")
 
 
-def _file(store: str | None) -> TokenFile:
-    return TokenFile(store or default_folder())
+@contextmanager
+def _tokens(store: str | None, mongo: str | None) -> Iterator[Tokens]:
+    if store is not None and mongo is not None:
+        raise InvalidInput("--store and --mongo: a server's tokens are in the one place or the other; give that one.")
+    if mongo is None:
+        yield TokenFile(store or default_folder())
+        return
+    try:
+        from ml_dash.server.mongo_tokens import MongoTokens
+    except ModuleNotFoundError as e:
+        if e.name not in ("pymongo", "bson"):
+            raise
+        raise MissingExtra(f"tokens in MongoDB need {e.name}: pip install 'ml-dash[server]'.") from None
+    with closing(MongoTokens(mongo)) as tokens:
+        yield tokens
 
 
 def _document(token: Token, now: float) -> dict[str, Any]:

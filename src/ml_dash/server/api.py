@@ -11,11 +11,24 @@ import msgspec
 from msgspec import Meta, Struct
 from starlette.responses import Response
 
-from ml_dash.model import FilePatch, FilePut, FileRecord, Run, RunKey, RunPatch, RunQuery, SeriesInfo, SeriesKey
+from ml_dash.errors import InvalidInput
+from ml_dash.model import (
+    MOST_FIELDS,
+    FilePatch,
+    FilePut,
+    FileRecord,
+    Run,
+    RunKey,
+    RunPatch,
+    RunQuery,
+    SeriesInfo,
+    SeriesKey,
+)
 from ml_dash.server.endpoints import Body, Call, Endpoint
-from ml_dash.server.files import Upload, download
+from ml_dash.server.files import Place, Reached, download
+from ml_dash.server.files import Upload as Incoming
 from ml_dash.server.renderings import listed
-from ml_dash.store import wire, wire_sample
+from ml_dash.store import wire, wire_columns, wire_sample
 
 PREFIX = "/api/v1"
 BYTES = "application/octet-stream"
@@ -59,6 +72,16 @@ class OfRows(Struct):
     limit: Limit | msgspec.UnsetType = msgspec.UNSET
 
 
+class OfColumns(Struct):
+    """The fields of points [start, stop) of a series, to its end without a stop."""
+
+    kind: Literal["metrics", "tracks", "logs", "events"]
+    name: str = ""
+    fields: Annotated[list[str], Meta(max_length=MOST_FIELDS)] = []
+    start: Index = 0
+    stop: Index | msgspec.UnsetType = msgspec.UNSET
+
+
 class OfSample(Struct):
     """Buckets of `field` over [start, stop)."""
 
@@ -79,6 +102,15 @@ class OfFlush(Struct):
 
 class OfPut(Struct):
     """What to store the body as."""
+
+    put: Annotated[str, Meta(description="FilePut as JSON")]
+    offset: (
+        Annotated[Index, Meta(description="The body is the file from this byte on: see /upload")] | msgspec.UnsetType
+    ) = msgspec.UNSET
+
+
+class OfUpload(Struct):
+    """What is to be stored: its id and checksum tell which upload is meant."""
 
     put: Annotated[str, Meta(description="FilePut as JSON")]
 
@@ -116,6 +148,13 @@ class Files(Struct):
     """The files that were found."""
 
     files: list[FileRecord]
+
+
+class Upload(Struct):
+    """How many bytes of a file are kept, and need not be sent again; the file's record where all are."""
+
+    offset: int
+    file: FileRecord | None
 
 
 class SampleColumns(Struct):
@@ -157,6 +196,14 @@ async def read(call: Call) -> Response:
     limit = _given(query.limit)
     return await call.answer(
         lambda: wire.encode_page(call.service.read(call.caller, series, query.start, limit)), wire.PAGE
+    )
+
+
+async def columns(call: Call) -> Response:
+    query = call.query(OfColumns)
+    asked = (SeriesKey(call.path("run"), query.kind, query.name), query.fields, query.start, _given(query.stop))
+    return await call.answer(
+        lambda: wire_columns.encode_columns(call.service.columns(call.caller, *asked)), wire_columns.COLUMNS
     )
 
 
@@ -219,15 +266,42 @@ async def delete_run(call: Call) -> Response:
 
 
 async def put_file(call: Call) -> Response:
-    put = wire.load(call.query(OfPut).put.encode(errors="replace"), FilePut)
-    source = Upload(call.request, call.service.limits.file, call.service.limits.stall)
+    query = call.query(OfPut)
+    put = _put_of(query.put)
+    offset = _given(query.offset)
+    if offset is not None and (put.id is None or put.checksum is None):
+        raise InvalidInput("offset: it needs a put with an id and a checksum, which tell the upload that goes on.")
+    source = Incoming(call.request, call.service.limits.file, call.service.limits.stall, offset)
+    upload = source if offset is None else (call.path("run"), put.id)
+    await call.service.receiving.settled(upload)
     try:
-        record = await call.service.uploads.run(
-            lambda: call.service.put_file(call.caller, call.path("run"), source.as_stream(), put)
-        )
+        with call.service.receiving.one(upload):
+            record = await call.service.uploads.run(
+                lambda: call.service.put_file(call.caller, call.path("run"), source.as_stream(), put)
+            )
     finally:
         source.stop()
     return await call.answer(lambda: wire.dump(record))
+
+
+async def begin_upload(call: Call) -> Response:
+    put = _put_of(call.query(OfUpload).put)
+
+    def look() -> bytes:
+        """A put that is given up before its first byte: where the store would go on is what it asks for first."""
+        try:
+            record = call.service.put_file(call.caller, call.path("run"), Place().as_stream(), put)
+        except Reached as e:
+            return wire.dump(Upload(e.offset, None))
+        return wire.dump(Upload(record.size_bytes, record))
+
+    await call.service.receiving.settled((call.path("run"), put.id))
+    answer = await call.service.uploads.run(look)
+    return await call.answer(lambda: answer)
+
+
+def _put_of(text: str) -> FilePut:
+    return wire.load(text.encode(errors="replace"), FilePut)
 
 
 async def get_file(call: Call) -> Response:
@@ -284,11 +358,29 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("PATCH", _RUN, "write", update_run, "Change a run", Run, body=Body(RunPatch)),
     Endpoint("DELETE", _RUN, "write", delete_run, "Delete a run with all that it holds", None),
     Endpoint("GET", _RUN + "/rows", "read", read, "Points of a series, a page of them", wire.PAGE, OfRows),
+    Endpoint(
+        "GET",
+        _RUN + "/columns",
+        "read",
+        columns,
+        "Fields of a series as typed arrays, a page of them",
+        wire_columns.COLUMNS,
+        OfColumns,
+    ),
     Endpoint("GET", _RUN + "/series", "read", describe, "Every series of a run but logs and events", SeriesList),
     Endpoint("GET", _RUN + "/sample", "read", sample, "Exact buckets of a field", SampleColumns, OfSample),
     Endpoint("POST", PREFIX + "/flush", "write", flush, "Make durable all that was accepted", None, OfFlush),
     Endpoint(
         "POST", _RUN + "/files", "write", put_file, "Store a file", FileRecord, OfPut, Body(bytes, BYTES, "The bytes.")
+    ),
+    Endpoint(
+        "POST",
+        _RUN + "/upload",
+        "write",
+        begin_upload,
+        "How far an upload has come, which now goes on",
+        Upload,
+        OfUpload,
     ),
     Endpoint("GET", _RUN + "/files", "read", find_files, "Every file of a run, oldest first", Files),
     Endpoint("GET", _FILE, "read", get_file, "A file's record", FileRecord),

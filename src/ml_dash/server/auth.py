@@ -1,7 +1,7 @@
 """Who sent a request: the token in its `Authorization` header, looked up in the tokens as they are now. No routes, no store.
 
-The tokens' file is looked at (one `stat`) at every request, so that a token that is made or revoked counts from the next
-one on. When in doubt the server is closed: a file that cannot be read, or that is gone after there were tokens, lets
+A tokens' file is looked at (one `stat`) at every request, so that a token that is made or revoked counts from the next
+one on. When in doubt the server is closed: tokens that cannot be read, or that are gone after there were some, let
 nobody in, and the log says why.
 """
 
@@ -14,14 +14,14 @@ import ipaddress
 import os
 import re
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from ml_dash.errors import MlDashError
 from ml_dash.server import guard
 from ml_dash.server.access_log import Log
 from ml_dash.server.asgi import Header, HttpScope, Refused, header_values
 from ml_dash.server.caller import ANYBODY, Caller
-from ml_dash.server.tokens import Token, TokenFile, digest
+from ml_dash.server.tokens import Token, TokenFile, Tokens, digest
 from ml_dash.store.wire import Problem
 
 _BROWSED = re.compile(r"/docs(/[^/]*)?|/openapi\.json|/metrics")
@@ -37,17 +37,17 @@ _CLOSED_SECONDS = 10.0
 
 
 class LiveTokens:
-    """The tokens of the store's folder as they are now."""
+    """What a server knows of its tokens."""
 
-    def __init__(self, file: TokenFile, log: Log) -> None:
-        self._file = file
+    def __init__(self, source: Tokens, log: Log) -> None:
+        """Looks once; what cannot be read then is `damage`."""
+        self._source = source
         self._log = log
-        self._seen: tuple[int, ...] | str | None = ""
         self._known: dict[str, Token] = {}
         self._any = False
         self.damage: str | None = None
         """Why nobody is let in, None where all is well."""
-        self.refresh()
+        self.look()
 
     @property
     def exist(self) -> bool:
@@ -55,37 +55,34 @@ class LiveTokens:
         return self._any or self.damage is not None
 
     def refresh(self) -> None:
-        """Read the file anew if it has changed."""
-        seen = self._look()
-        if seen != self._seen:
-            self._seen = seen
-            self._read()
+        """Called before each request: see to it that what is known is of now. Must not wait for a network."""
+        self.look()
 
-    def _look(self) -> tuple[int, ...] | str | None:
+    def look(self) -> None:
+        """Read the tokens."""
         try:
-            at = os.stat(self._file.path)
-        except FileNotFoundError:
-            return None
-        except OSError as e:
-            return str(e)
-        return at.st_ino, at.st_mtime_ns, at.st_ctime_ns, at.st_size
-
-    def _read(self) -> None:
-        was = self.damage
-        try:
-            tokens = self._file.load()
+            tokens = self._source.load()
         except (MlDashError, OSError) as e:
-            self._known, self.damage = {}, str(e)
+            self._tell(str(e))
         else:
-            self._known = {token.sha256: token for token in tokens}
-            self.damage = (
-                f"{self._file.path} is gone or empty, and there were tokens." if self._any and not tokens else None
-            )
-            self._any = self._any or bool(tokens)
+            self._take(tokens)
+
+    def _take(self, tokens: Sequence[Token]) -> None:
+        """These are the tokens now."""
+        if self._any and not tokens:
+            self._tell(f"{self._source.where} is gone or empty, and there were tokens.")
+            return
+        self._known = {token.sha256: token for token in tokens}
+        self._any = self._any or bool(tokens)
         if self.damage is not None:
-            self._log.write("error", "tokens unreadable", message=f"Nobody is let in: {self.damage}")
-        elif was is not None:
+            self.damage = None
             self._log.write("info", "tokens readable", message="The tokens can be read again.")
+
+    def _tell(self, damage: str) -> None:
+        """Nobody is let in from now on. `_known` stays: `damage` is asked first."""
+        if damage != self.damage:
+            self._log.write("error", "tokens unreadable", message=f"Nobody is let in: {damage}")
+        self.damage = damage
 
     def find(self, secret: str) -> Token | None:
         """The token with this text, valid or not. What is compared are hashes, which a client cannot choose bit by bit; the
@@ -93,6 +90,31 @@ class LiveTokens:
         told = digest(secret)
         token = self._known.get(told)
         return token if token is not None and hmac.compare_digest(token.sha256, told) else None
+
+
+class FileTokens(LiveTokens):
+    """The tokens of the store's folder as they are now."""
+
+    def __init__(self, file: TokenFile, log: Log) -> None:
+        self._path = file.path
+        self._seen = self._state()
+        super().__init__(file, log)
+
+    def refresh(self) -> None:
+        """Read the file anew if it has changed."""
+        seen = self._state()
+        if seen != self._seen:
+            self._seen = seen
+            self.look()
+
+    def _state(self) -> tuple[int, ...] | str | None:
+        try:
+            at = os.stat(self._path)
+        except FileNotFoundError:
+            return None
+        except OSError as e:
+            return str(e)
+        return at.st_ino, at.st_mtime_ns, at.st_ctime_ns, at.st_size
 
 
 class Attempts:

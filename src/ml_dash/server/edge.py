@@ -123,9 +123,11 @@ class Edge:
             await self._app(scope, exchange.receive, exchange.send)
 
     async def _ready(self, send: Send) -> None:
-        trouble = await self._readiness.trouble()
-        if trouble:
-            await answer(send, 503, dump(Problem("Unavailable", trouble)))
+        health = await self._readiness.health()
+        if health.trouble:
+            await answer(send, 503, dump(Problem("Unavailable", health.trouble)))
+        elif health.degraded:
+            await answer(send, 200, dump({"status": "degraded", "message": health.degraded}))
         else:
             await answer(send, 200, b'{"status": "ok"}')
 

@@ -4,10 +4,11 @@ Knows no store and no particular route.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
+import msgspec.inspect
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -42,8 +43,10 @@ class Call:
 
     def query(self, kind: type[T]) -> T:
         """The query parameters. Raises `InvalidInput` naming what is wrong; those that no field has are passed over."""
+        sent = self.request.query_params
+        given = dict(sent) | {name: sent.getlist(name) for name in _lists(kind)}
         try:
-            return msgspec.convert(dict(self.request.query_params), kind, strict=False)
+            return msgspec.convert(given, kind, strict=False)
         except msgspec.ValidationError as e:
             raise InvalidInput(f"query: {str(e).replace('`$.', '`')}; see /docs.") from None
 
@@ -74,6 +77,18 @@ class Call:
 
         content, headers = await self.service.calls.run(made)
         return Response(content, 200, {"Vary": "Accept-Encoding", **headers}, media_type)
+
+
+def _lists(kind: type[Any]) -> Sequence[str]:
+    """The parameters that may come more than once."""
+    if kind not in _KNOWN:
+        told = msgspec.inspect.type_info(kind)
+        assert isinstance(told, msgspec.inspect.StructType)
+        _KNOWN[kind] = [one.encode_name for one in told.fields if isinstance(one.type, msgspec.inspect.ListType)]
+    return _KNOWN[kind]
+
+
+_KNOWN: dict[type[Any], Sequence[str]] = {}
 
 
 class Body(NamedTuple):

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import BinaryIO, cast
 from urllib.parse import quote
@@ -17,6 +17,7 @@ import anyio
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
+from ml_dash.errors import Conflict
 from ml_dash.model import FileRecord
 from ml_dash.server import bodies
 from ml_dash.server.refusals import Late, Refused, too_large
@@ -38,13 +39,18 @@ _UNSAFE = {
 
 class Upload:
     """The body of a request as a stream whose `read` blocks, for a store in a thread of its own. `read` raises `Late` where the
-    client sends nothing for `stall` seconds or goes away, and `Refused` beyond `limit` bytes."""
+    client sends nothing for `stall` seconds or goes away, and `Refused` beyond `limit` bytes.
 
-    def __init__(self, request: Request, limit: int | None, stall: float) -> None:
+    With an `offset` the body is the rest of a file from that byte on. It can seek: there alone, before the first read; to another
+    place is a `Conflict` whose ``expected`` is that place. All that came before the client went away is read."""
+
+    def __init__(self, request: Request, limit: int | None, stall: float, offset: int | None = None) -> None:
         """To be made in the event loop. Raises `Refused` where the file is too large or comes in a coding."""
         if bodies.coding_of(request):
             raise Refused(415, "Content-Encoding: a file is sent as it is; leave the header out.")
         self._length = bodies.declared_length(request, "the file", limit)
+        if limit is not None and (offset or 0) + (self._length or 0) > limit:
+            raise too_large("the file", limit)
         self._limit = limit
         self._stall = stall
         self._parts = request.stream()
@@ -52,16 +58,42 @@ class Upload:
         self._kept = bytearray()
         self._came = 0
         self._ended = self._stopped = False
+        self._offset = offset
+        self._placed = not offset
+        self._late: Late | None = None
         self._pending: Future[bytes] | None = None
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes, fewer at the end only; all that is left for a negative size."""
+        """Up to `size` bytes, fewer at the end only, or before `Late`; all that is left for a negative size."""
+        if not self._placed:
+            self.seek(0)
         self._pending = asyncio.run_coroutine_threadsafe(self._gather(size if size >= 0 else 1 << 62), self._loop)
         return self._pending.result()
 
+    def seekable(self) -> bool:
+        return self._offset is not None
+
+    def tell(self) -> int:
+        return 0
+
+    def seek(self, place: int, whence: int = 0, /) -> int:
+        """To where the body begins. Raises `Conflict` for any other place."""
+        if whence or place != self._offset:
+            raise Conflict(f"offset: {place} bytes of the file are here, got {self._offset}. Go on from there.", place)
+        self._placed = True
+        return place
+
     async def _gather(self, size: int) -> bytes:
+        if self._late is not None:
+            raise self._late
         while len(self._kept) < size and not self._ended:
-            await self._receive()
+            try:
+                await self._receive()
+            except Late as e:
+                if self._offset is None or not self._kept:
+                    raise
+                self._late = e
+                break
         taken = bytes(self._kept[:size])
         del self._kept[:size]
         return taken
@@ -83,7 +115,7 @@ class Upload:
                 raise Late(f"the file came in part: {self._came} of {self._length} bytes.")
             return
         self._came += len(part)
-        if self._limit is not None and self._came > self._limit:
+        if self._limit is not None and (self._offset or 0) + self._came > self._limit:
             raise too_large("the file", self._limit)
         self._kept += part
 
@@ -96,6 +128,60 @@ class Upload:
     def as_stream(self) -> BinaryIO:
         """As the type that a store takes: of which it calls `read` alone."""
         return cast("BinaryIO", self)
+
+
+class Receiving:
+    """The uploads that this process is in the middle of. When a client comes back, what it sent before may still be on its way
+    through here: it is worth a moment to let that arrive. For the event loop alone."""
+
+    def __init__(self, patience: float = 5.0) -> None:
+        self._patience = patience
+        self._ends: dict[Hashable, asyncio.Event] = {}
+
+    async def settled(self, upload: Hashable) -> None:
+        """Return once nobody sends this, or has gone silent in the middle."""
+        if (end := self._ends.get(upload)) is not None:
+            with anyio.move_on_after(self._patience):
+                await end.wait()
+
+    @contextmanager
+    def one(self, upload: Hashable) -> Iterator[None]:
+        """While it is received."""
+        end = self._ends[upload] = asyncio.Event()
+        try:
+            yield
+        finally:
+            end.set()
+            if self._ends.get(upload) is end:
+                del self._ends[upload]
+
+
+class Place:
+    """A source that a store asks for nothing but where it would go on: the first `seek` or `read` raises `Reached`."""
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return 0
+
+    def seek(self, place: int, whence: int = 0, /) -> int:
+        raise Reached(place)
+
+    def read(self, size: int = -1) -> bytes:
+        raise Reached(0)
+
+    def as_stream(self) -> BinaryIO:
+        """As the type that a store takes."""
+        return cast("BinaryIO", self)
+
+
+class Reached(Exception):
+    """So many bytes of a file are kept."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(offset)
+        self.offset = offset
 
 
 # ---------------------------------------------------------------- downloads

@@ -5,34 +5,43 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from ml_dash.server.threads import Threads
 
+W = TypeVar("W")
 T = TypeVar("T")
 
-SLOW = 0.1
-"""Seconds after which those who wait are not kept waiting by a group that has not come to its end: another thread takes them."""
+
+class Outcome(NamedTuple, Generic[T]):
+    """What became of one of a group: `done`, unless it `failed`."""
+
+    done: T | None
+    failed: Exception | None = None
 
 
-class Groups:
-    """Calls that wait at the same time are one job of a thread, one after the other. A job for each would have the threads and the
-    event loop hand the interpreter to and fro for every call, which costs more than the calls."""
+class Groups(Generic[W, T]):
+    """Those who wait at the same time are one job of a thread. A job for each would have the threads and the event loop hand the
+    interpreter to and fro for every one, which costs more than the work; and what is done for many at once is often cheaper."""
 
-    def __init__(self, threads: Threads, most: int, slow: float = SLOW) -> None:
-        """`most` is how many groups may run at a time, each after the first because another one is `slow` (s)."""
+    def __init__(
+        self, threads: Threads, most: int, work: Callable[[Sequence[W]], Sequence[Outcome[T]]], slow: float
+    ) -> None:
+        """`work` gives an outcome for each of a group. `most` is how many groups may be under way, each after the first because
+        another one has not come to its end for `slow` (s)."""
         self._threads = threads
         self._most = most
+        self._do = work
         self._slow = slow
-        self._waiting: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
+        self._waiting: list[tuple[W, asyncio.Future[T]]] = []
         self._workers: set[asyncio.Task[None]] = set()
         self._due = 0.0
         self._alarm: asyncio.TimerHandle | None = None
 
-    async def run(self, call: Callable[[], T]) -> T:
-        """What `call()` gives. It goes on to its end also where nobody waits for it any more."""
+    async def run(self, wanted: W) -> T:
+        """What became of `wanted`. It goes on to its end also where nobody waits for it any more."""
         waiter: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append((call, waiter))
+        self._waiting.append((wanted, waiter))
         self._begin()
         return await waiter
 
@@ -58,24 +67,21 @@ class Groups:
             group, self._waiting = self._waiting, []
             self._due = asyncio.get_running_loop().time() + self._slow
             try:
-                outcomes = await self._threads.run(partial(_outcomes, [call for call, _ in group]))
+                outcomes = await self._threads.run(partial(self._do, [wanted for wanted, _ in group]))
             except BaseException:
                 for _, waiter in group:
                     waiter.cancel()
                 raise
-            for (_, waiter), (done, failed) in zip(group, outcomes, strict=True):
-                _settle(waiter, done, failed)
+            for (_, waiter), outcome in zip(group, outcomes, strict=True):
+                _settle(waiter, outcome.done, outcome.failed)
 
 
-def _outcomes(calls: Sequence[Callable[[], Any]]) -> list[tuple[Any, Exception | None]]:
-    """What each call gives or raises."""
-    outcomes: list[tuple[Any, Exception | None]] = []
-    for call in calls:
-        try:
-            outcomes.append((call(), None))
-        except Exception as e:  # noqa: BLE001  it is raised where the call is waited for
-            outcomes.append((None, e))
-    return outcomes
+def outcome_of(call: Callable[[], T]) -> Outcome[T]:
+    """What the call gives or raises."""
+    try:
+        return Outcome(call())
+    except Exception as e:  # noqa: BLE001  it is raised where the outcome is waited for
+        return Outcome(None, e)
 
 
 def _settle(waiter: asyncio.Future[Any], done: Any, failed: BaseException | None) -> None:

@@ -30,6 +30,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What a client is told to wait where nobody knows better."""
     appends: int = 8
     """Threads that store rows."""
+    slow: float = 0.1
+    """Seconds after which those who wait to append are not kept waiting by a group that has not come to its end: another thread
+    takes them. Short where a store waits for a network, so that groups are on their way beside each other."""
+    together: int = 32 * MB
+    """The rows that one call of the store's append takes of requests that came together."""
     reads: int = 8
     """Threads for all other calls."""
     uploads: int = 16

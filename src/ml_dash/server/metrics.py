@@ -1,8 +1,11 @@
-"""What the server counts, for Prometheus, and a store that counts what goes through it. One registry a server."""
+"""What the server counts, for Prometheus, and a store that counts what goes through it. One registry a process; what the store
+counts of itself (`store.counts`) is shown beside it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
 
 from prometheus_client import (
@@ -15,8 +18,14 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from ml_dash.server.asgi import HttpScope
+from ml_dash.server.shared_metrics import SharedMetrics
+from ml_dash.store import counts as kinds
 
 if TYPE_CHECKING:
     from ml_dash.model import Appended, Batch
@@ -28,10 +37,13 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 class Metrics:
-    """The figures of one server."""
+    """The figures of one process. With `shared`, /metrics tells those of all processes of the server."""
 
-    def __init__(self) -> None:
+    def __init__(self, counts: kinds.Counts | None = None, shared: SharedMetrics | None = None) -> None:
+        self._shared = shared
         self.registry = CollectorRegistry()
+        if counts is not None:
+            self.registry.register(_OfStore(counts))
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self.requests = self._counter("ml_dash_requests", "Requests answered.", "method", "route", "status")
@@ -48,6 +60,8 @@ class Metrics:
         self.points = self._counter("ml_dash_points", "Rows stored; those that were there already are not counted.")
         self.append_seconds = self._histogram("ml_dash_append_seconds", "Time of one call of the store's append.")
         self.flush_seconds = self._histogram("ml_dash_flush_seconds", "Time of one call of the store's flush.")
+        if shared is not None:
+            shared.watch(self.registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
@@ -67,7 +81,33 @@ class Metrics:
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format, of `CONTENT_TYPE`."""
-        return generate_latest(self.registry)
+        return generate_latest(self.registry if self._shared is None else self._shared.of_all(self.registry))
+
+
+class _OfStore(Collector):
+    """A store's own counts, as Prometheus' families."""
+
+    def __init__(self, counts: kinds.Counts) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        return map(_family, self._counts.families())
+
+
+def _family(one: kinds.Counter | kinds.Gauge | kinds.Histogram) -> Metric:
+    if isinstance(one, kinds.Gauge):
+        return GaugeMetricFamily(one.name, one.text, one.value)
+    labels = [one.label] if one.label else []
+    if isinstance(one, kinds.Counter):
+        counter = CounterMetricFamily(one.name, one.text, labels=labels)
+        for label, value in one.values().items():
+            counter.add_metric([label] if labels else [], value)
+        return counter
+    histogram = HistogramMetricFamily(one.name, one.text, labels=labels)
+    bounds = [*map(floatToGoString, one.bounds), "+Inf"]
+    for label, (found, total) in one.values().items():
+        histogram.add_metric([label] if labels else [], list(zip(bounds, accumulate(found), strict=True)), total)
+    return histogram
 
 
 class MeteredStore:

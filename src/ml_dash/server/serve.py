@@ -2,152 +2,113 @@
 
 Start: the port is taken before anything is served, and a server that others can reach has tokens or does not start. End
 (SIGTERM, SIGINT): no new connections, requests in flight get `Settings.stop` seconds, then the store is flushed and closed.
+Several processes on one port are `supervisor`'s; each of them is one of these.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import ipaddress
 import logging
 import os
-import resource
 import signal
 import socket
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from typing import IO
 
 import uvicorn
 from starlette.routing import Route
 
-import ml_dash
 from ml_dash.errors import InvalidInput
+from ml_dash.server.accepting import Acceptor
 from ml_dash.server.access_log import Log, LogHandler
 from ml_dash.server.app import create_app
 from ml_dash.server.auth import Gate, LiveTokens
 from ml_dash.server.connection import Waits, limited
 from ml_dash.server.edge import Edge
+from ml_dash.server.listening import BACKLOG, announce, bound, in_words
 from ml_dash.server.metrics import Metrics, metered
-from ml_dash.server.readiness import Readiness
+from ml_dash.server.places import check_place, count_tokens, live_tokens, opened, readiness
 from ml_dash.server.settings import Settings
-from ml_dash.server.tokens import TokenFile
-from ml_dash.store import open_store
+from ml_dash.server.shared_metrics import SharedMetrics
 from ml_dash.store.base import Store
 
-_AFTERWARDS = 20.0
+AFTERWARDS = 20.0
 """Seconds that flushing and closing may take once no request is left; a disk that hangs must not keep the process."""
-_MOST_FILES = 16_384
-"""Descriptors that the server asks the system for."""
-_BACKLOG = 1024
 
 
 def compose(
-    store: Store, settings: Settings, log: Log, *, local: bool = True, clock: Callable[[], float] = time.time
+    store: Store,
+    settings: Settings,
+    log: Log,
+    tokens: LiveTokens,
+    *,
+    local: bool = True,
+    shared: SharedMetrics | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> Edge:
     """The whole server as one ASGI app. `local` is whether it listens on loopback alone, `clock` what tokens expire by."""
-    metrics = Metrics()
-    tokens = LiveTokens(TokenFile(settings.store), log)
+    metrics = Metrics(getattr(store, "counts", None), shared)
     gate = Gate(tokens, local=local, allowed_hosts=settings.allowed_hosts, clock=clock)
     app = create_app(metered(store, metrics), settings.limits())
     routes = {route.endpoint: route.path for route in app.routes if isinstance(route, Route)}
-    return Edge(app, gate, Readiness(store, settings.store), metrics, log, routes=routes)
+    return Edge(app, gate, readiness(store, settings), metrics, log, routes=routes)
 
 
 def serve(settings: Settings, out: IO[str]) -> None:
     """Serve until a signal comes. Lines of JSON go to `out`, sentences for people to standard error. Raises `InvalidInput`,
-    `CorruptData` for damaged tokens, and `OSError`, before anything is served."""
-    file = TokenFile(settings.store)
-    _check_folder(settings.store)
+    `CorruptData` for damaged tokens, `Unavailable` for a database that does not answer, and `OSError`, before anything is served."""
+    tokens = count_tokens(settings)
+    check_place(settings)
     log = Log(out, settings.log_level)
-    with closing(_bound(settings)) as listener:
-        local = ipaddress.ip_address(listener.getsockname()[0]).is_loopback
-        tokens = len(file.load())
-        if not local and not tokens:
+    with closing(bound(settings)) as listener:
+        if not tokens and not is_local(listener):
             raise InvalidInput(_open_to_all(settings))
-        with _in_words(settings):
-            listener.listen(_BACKLOG)
-        store = open_store(settings.store, descriptors=_descriptors())
-        server = _Server(_config(compose(store, settings, log, local=local), settings), settings, log, tokens)
+        with in_words(settings):
+            listener.listen(BACKLOG)
+        if settings.workers > 1:
+            from ml_dash.server.supervisor import supervise
+
+            supervise(settings, listener, log, tokens)
+        else:
+            work(settings, listener, log, started=lambda: announce(listener, settings, log, tokens))
+
+
+def work(
+    settings: Settings,
+    listener: socket.socket,
+    log: Log,
+    *,
+    started: Callable[[], None],
+    shared: SharedMetrics | None = None,
+) -> None:
+    """Serve in this process until a signal comes; `started` is called once requests are answered."""
+    with live_tokens(settings, log) as tokens:
+        store = opened(settings)
+        edge = compose(store, settings, log, tokens, local=is_local(listener), shared=shared)
+        server = _Server(_config(edge, settings), settings, log, started, alone=settings.workers == 1)
         with server.signals(), _library_logs(log, settings.log_level):
             try:
                 server.run([listener])
             finally:
-                with _deadline(_AFTERWARDS, log), closing(store):
+                with _deadline(AFTERWARDS, log), closing(store):
                     store.flush()
-            log.write("info", "stopped")
+    log.write("info", "stopped")
 
 
-def _descriptors() -> int:
-    """How many files of series are kept open: half of what this process may have, once it has asked for more. The rest is for
-    connections. Opening a file again costs more than a row."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        with suppress(OSError, ValueError):  # macOS has a limit of its own below the hard one
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-            soft = most
-    return max(4, min(_MOST_FILES if soft == resource.RLIM_INFINITY else soft, _MOST_FILES) // 2)
-
-
-def _check_folder(folder: str) -> None:
-    """Raise `OSError` where nothing can be written to the folder, which is made if need be."""
-    os.makedirs(folder, exist_ok=True)
-    try:
-        with tempfile.TemporaryFile(dir=folder, prefix=".tmp-"):
-            pass
-    except OSError as e:
-        raise OSError(e.errno, f"the store's folder cannot be written: {e.strerror}", folder) from None
-
-
-def _bound(settings: Settings) -> socket.socket:
-    """The socket, bound to its address; nobody can connect yet."""
-    host = settings.host
-    try:
-        found = socket.getaddrinfo(host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, UnicodeError) as e:
-        raise InvalidInput(f"host: {host!r} is no name or address of this machine ({e}).") from e
-    family, kind, protocol, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address[0] != "::"))
-        with _in_words(settings):
-            listener.bind(address)
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-@contextmanager
-def _in_words(settings: Settings) -> Iterator[None]:
-    """Let an error of the socket say what to do."""
-    try:
-        yield
-    except OSError as e:
-        raise OSError(e.errno, _why_not(e, settings.host, settings.port)) from e
-
-
-def _why_not(error: OSError, host: str, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"port {port} of {host} is in use: another server runs there. Stop it, or give another --port (0 takes a free one)."
-    if error.errno == errno.EACCES:
-        return f"port {port} is not for ordinary users; give --port 1024 or higher."
-    if error.errno == errno.EADDRNOTAVAIL:
-        return f"{host} is no address of this machine; give --host one that it has."
-    return f"cannot listen on {host}, port {port}: {error.strerror}"
+def is_local(listener: socket.socket) -> bool:
+    """Whether nobody but this machine reaches the socket."""
+    return ipaddress.ip_address(listener.getsockname()[0]).is_loopback
 
 
 def _open_to_all(settings: Settings) -> str:
+    where = f"--store {settings.store}" if settings.mongo is None else "--mongo URI"
     return (
         f"{settings.host} can be reached from other machines, and there is no token: anybody could read and delete everything. "
-        f"Make one with `ml-dash token create --scope write --store {settings.store}`, or listen on 127.0.0.1."
+        f"Make one with `ml-dash token create --scope write {where}`, or listen on 127.0.0.1."
     )
 
 
@@ -166,18 +127,23 @@ def _config(edge: Edge, settings: Settings) -> uvicorn.Config:
         forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_keep_alive=settings.keep_alive,
         timeout_graceful_shutdown=settings.stop,
-        backlog=_BACKLOG,
+        backlog=BACKLOG,
     )
 
 
 class _Server(uvicorn.Server):
     """Uvicorn's server, that says where it listens, and whose end by a signal is an ordinary end."""
 
-    def __init__(self, config: uvicorn.Config, settings: Settings, log: Log, tokens: int) -> None:
+    def __init__(
+        self, config: uvicorn.Config, settings: Settings, log: Log, tell: Callable[[], None], *, alone: bool
+    ) -> None:
+        """`tell` is called once it serves. `alone` is whether no other process takes connections from its sockets."""
         super().__init__(config)
+        self._alone = alone
+        self._acceptors: list[Acceptor] = []
         self._settings = settings
         self._log = log
-        self._tokens = tokens
+        self._tell = tell
 
     @contextmanager
     def signals(self) -> Iterator[None]:
@@ -195,30 +161,22 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Uvicorn's, then tell."""
-        await super().startup(sockets)
-        if self.started and sockets:
-            self._tell(sockets[0])
+        await super().startup(sockets if self._alone else [])
+        if self.started and not self._alone:
+            self._acceptors = [Acceptor(one, self._protocol) for one in sockets or ()]
+        if self.started:
+            self._tell()
 
-    def _tell(self, listener: socket.socket) -> None:
-        address, port = listener.getsockname()[:2]
-        host = f"[{address}]" if ":" in address else address
-        url = f"http://{host}:{port}"
-        store = os.path.abspath(self._settings.store)
-        self._log.announce(
-            "listening", url=url, host=address, port=port, store=store, tokens=self._tokens, pid=os.getpid()
-        )
-        who = (
-            f"asks for a token ({self._tokens} made)"
-            if self._tokens
-            else "has no tokens, so only this machine is let in"
-        )
-        sys.stderr.write(f"ml-dash {ml_dash.__version__} serves {store} at {url}. It {who}. Ctrl-C ends it.\n")
-        sys.stderr.flush()
+    def _protocol(self) -> asyncio.Protocol:
+        kind = self.config.http_protocol_class
+        return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)  # type: ignore[call-arg]
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Uvicorn's, told, and with an end."""
+        for acceptor in self._acceptors:
+            acceptor.close()
         self._log.write("info", "stopping", requests=len(self.server_state.tasks))
-        with _deadline(self._settings.stop + _AFTERWARDS, self._log):
+        with _deadline(self._settings.stop + AFTERWARDS, self._log):
             await super().shutdown(sockets)
             await asyncio.sleep(0)
 

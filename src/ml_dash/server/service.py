@@ -6,14 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
+from ml_dash import codec
 from ml_dash.errors import InvalidInput, NotFound
 from ml_dash.model import (
     Appended,
     Batch,
+    ColumnsPage,
     FilePatch,
     FilePut,
     FileRecord,
@@ -26,14 +29,15 @@ from ml_dash.model import (
     SeriesKey,
 )
 from ml_dash.names import check_run_name
+from ml_dash.server.appends import Request, append_group
 from ml_dash.server.bodies import Budget
 from ml_dash.server.caller import Caller, Scope
-from ml_dash.server.ingest import GroupCommit, Groups
+from ml_dash.server.files import Receiving
+from ml_dash.server.ingest import GroupCommit, Groups, Outcome
 from ml_dash.server.limits import Limits
 from ml_dash.server.owners import Owners, unknown
-from ml_dash.server.pages import bounded_page
 from ml_dash.server.threads import Threads
-from ml_dash.store.checks import check_series
+from ml_dash.store.checks import check_columns, check_series
 
 if TYPE_CHECKING:
     from ml_dash.rollup import Sample
@@ -51,9 +55,10 @@ class Service:
         self.limits = limits
         self.budget = Budget(limits.in_flight, limits.retry_after)
         self.appends = Threads("append", limits.appends)
-        self._together = Groups(self.appends, limits.appends)
+        self._together = Groups(self.appends, limits.appends, self._append_group, limits.slow)
         self.calls = Threads("call", limits.reads)
         self.uploads = Threads("upload", limits.uploads)
+        self.receiving = Receiving()
         self.commit = GroupCommit(store.flush)
         self._owners = Owners(lambda run: store.get_run(run).key.namespace)
 
@@ -104,25 +109,42 @@ class Service:
 
     # ------------------------------------------------------------ rows
 
-    def append(self, caller: Caller, batches: Sequence[Batch]) -> list[Appended]:
-        """Accepted, not yet durable: see `appended`."""
-        caller.require("write")
-        for number, batch in enumerate(batches):
-            _check_times(batch, number)
-        with self._of(caller, "write", *{batch.series.run for batch in batches}):
-            return self.store.append(batches)
-
     async def appended(self, caller: Caller, load: Callable[[], Sequence[Batch]]) -> list[Appended]:
         """Append the batches that `load` gives, off the event loop; durable when this returns."""
-        done = await self._together.run(lambda: self.append(caller, load()))
+        done = await self._together.run(Request(partial(self._loaded, caller, load), partial(self._append, caller)))
         await self.commit.durable()
         return done
+
+    def _append_group(self, requests: Sequence[Request]) -> list[Outcome[list[Appended]]]:
+        return append_group(requests, self.store.append, self.limits.together)
+
+    def _loaded(self, caller: Caller, load: Callable[[], Sequence[Batch]]) -> Sequence[Batch]:
+        """The batches, which the caller may append."""
+        caller.require("write")
+        batches = load()
+        for number, batch in enumerate(batches):
+            _check_times(batch, number)
+        self._owners.check(caller, {batch.series.run for batch in batches})
+        return batches
+
+    def _append(self, caller: Caller, batches: Sequence[Batch]) -> list[Appended]:
+        """Accepted, not yet durable."""
+        with self._of(caller, "write", *{batch.series.run for batch in batches}):
+            return self.store.append(batches)
 
     def read(self, caller: Caller, series: SeriesKey, start: int, limit: int | None) -> Page:
         """As far as a page goes: see `pages`."""
         check_series(series)
         with self._of(caller, "read", series.run):
-            return bounded_page(self.store, series, start, limit, self.limits.page)
+            most = self.limits.page
+            return codec.cut(self.store.read(series, start, limit, most), most)
+
+    def columns(
+        self, caller: Caller, series: SeriesKey, fields: Sequence[str], start: int, stop: int | None
+    ) -> ColumnsPage:
+        check_columns(series, fields, start)
+        with self._of(caller, "read", series.run):
+            return self.store.columns(series, fields, start, stop)
 
     def describe(self, caller: Caller, run: str) -> list[SeriesInfo]:
         with self._of(caller, "read", run):

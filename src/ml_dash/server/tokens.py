@@ -1,8 +1,9 @@
-"""Tokens: the file that holds them, and how they are made and revoked. No HTTP; needs nothing of the extra `[server]`.
+"""Tokens: what one is, how it is made and revoked, and the file that holds those of a folder. No HTTP; needs nothing of the
+extra `[server]`.
 
 The file is ``<store folder>/.server/tokens.json``, for its owner alone. It holds no secret, only each one's SHA-256: a
 secret is 256 random bits, so that nothing slower than one hash is needed to keep it from being guessed. A record stays
-in the file when its token is revoked or has expired, so that a server that ever had tokens never runs without.
+when its token is revoked or has expired, so that a server that ever had tokens never runs without.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 import msgspec
 
@@ -58,6 +60,24 @@ class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return "expired" if self.expires is not None and parse_iso(self.expires) <= now * 1000 else "valid"
 
 
+class Tokens(Protocol):
+    """Where the tokens of a server are kept. `where` says so to people."""
+
+    where: str
+
+    def load(self) -> tuple[Token, ...]:
+        """Every token that was ever made, oldest first. Raises `CorruptData` where one is not as `create` and `revoke` leave
+        it, `OSError` or `Unavailable` where they cannot be read."""
+
+    def create(
+        self, scope: str, namespaces: Sequence[str] = (), *, name: str = "", expires: str | None = None
+    ) -> tuple[Token, str]:
+        """Make a token: its record and its text, which is kept nowhere. Arguments and errors are `mint`'s."""
+
+    def revoke(self, token: str) -> Token:
+        """Revoke the token with the id `token`; one that was revoked stays as it is. Raises `NotFound`."""
+
+
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int
     tokens: tuple[Token, ...]
@@ -72,11 +92,11 @@ class TokenFile:
             raise InvalidInput(f"store: only folders can be served by this version; got {os.fspath(store)!r}.")
         self.folder = os.path.join(os.fspath(store), SERVER)
         self.path = os.path.join(self.folder, "tokens.json")
+        self.where = os.path.abspath(self.path)
         self._clock = clock
 
     def load(self) -> tuple[Token, ...]:
-        """Every token that was ever made, oldest first; none where there is no file. Raises `CorruptData` where the file is
-        not as `create` and `revoke` leave it, `OSError` where it cannot be read."""
+        """See `Tokens.load`; none where there is no file."""
         try:
             with open(self.path, "rb") as file:
                 data = file.read()
@@ -87,11 +107,7 @@ class TokenFile:
     def _parsed(self, data: bytes) -> tuple[Token, ...]:
         try:
             document = msgspec.json.decode(data, type=_Document)
-            for token in document.tokens:
-                _check(token)
-            for field in ("id", "sha256"):
-                if len({getattr(token, field) for token in document.tokens}) != len(document.tokens):
-                    raise ValueError(f"two tokens have the same {field}")
+            check_all(document.tokens)
             if document.version != _VERSION:
                 raise ValueError(f"its version is {document.version}, this is ml-dash for version {_VERSION}")
         except (ValueError, RecursionError) as e:  # msgspec's errors are ValueErrors
@@ -106,38 +122,20 @@ class TokenFile:
     def create(
         self, scope: str, namespaces: Sequence[str] = (), *, name: str = "", expires: str | None = None
     ) -> tuple[Token, str]:
-        """Make a token: its record and its text, which is kept nowhere. `expires` is as of `expiry`. Raises `InvalidInput`."""
-        if scope not in SCOPES:
-            raise InvalidInput(f"scope: expected one of {', '.join(SCOPES)}; got {scope!r}.")
-        for namespace in namespaces:
-            check_run_name("namespace", namespace)
-        if len(name) > _MAX_NAME or not name.isprintable():
-            raise InvalidInput(f"name: expected at most {_MAX_NAME} printable characters; got {name!r}.")
-        now = self._clock()
-        secret = PREFIX + secrets.token_urlsafe(_BYTES)
-        until = iso(expiry(expires, now)) if expires is not None else None
+        """See `Tokens.create`."""
+        token, secret = mint(scope, namespaces, name, expires, self._clock())
         with self._changing() as tokens:
-            known = {token.id for token in tokens}
-            token = Token(
-                id=next(new for new in iter(lambda: secrets.token_hex(4), "") if new not in known),
-                name=name,
-                sha256=digest(secret),
-                scope=scope,
-                namespaces=tuple(dict.fromkeys(namespaces)),
-                created=iso(int(now * 1000)),
-                expires=until,
-            )
+            while any(token.id == one.id for one in tokens):
+                token = msgspec.structs.replace(token, id=new_id())
             tokens.append(token)
         return token, secret
 
     def revoke(self, token: str) -> Token:
-        """Revoke the token with the id `token`; one that was revoked stays as it is. Raises `NotFound`."""
+        """See `Tokens.revoke`."""
         with self._changing() as tokens:
             at = next((i for i, one in enumerate(tokens) if one.id == token), None)
             if at is None:
-                raise NotFound(
-                    f"there is no token with the id {token!r} in {self.path}. `ml-dash token list` shows all."
-                )
+                raise unknown(token, self.path)
             if tokens[at].revoked is None:
                 tokens[at] = msgspec.structs.replace(tokens[at], revoked=iso(int(self._clock() * 1000)))
             return tokens[at]
@@ -153,6 +151,38 @@ class TokenFile:
             yield tokens
             document = msgspec.json.encode(_Document(_VERSION, tuple(tokens)))
             write_atomically(self.path, msgspec.json.format(document, indent=2) + b"\n", mode=0o600)
+
+
+def mint(scope: str, namespaces: Sequence[str], name: str, expires: str | None, now: float) -> tuple[Token, str]:
+    """A new token and its text. `now` is unix seconds, `expires` as of `expiry`. Raises `InvalidInput`."""
+    known = next((one for one in SCOPES if one == scope), None)
+    if known is None:
+        raise InvalidInput(f"scope: expected one of {', '.join(SCOPES)}; got {scope!r}.")
+    for namespace in namespaces:
+        check_run_name("namespace", namespace)
+    if len(name) > _MAX_NAME or not name.isprintable():
+        raise InvalidInput(f"name: expected at most {_MAX_NAME} printable characters; got {name!r}.")
+    until = iso(expiry(expires, now)) if expires is not None else None
+    secret = PREFIX + secrets.token_urlsafe(_BYTES)
+    return Token(
+        id=new_id(),
+        name=name,
+        sha256=digest(secret),
+        scope=known,
+        namespaces=tuple(dict.fromkeys(namespaces)),
+        created=iso(int(now * 1000)),
+        expires=until,
+    ), secret
+
+
+def new_id() -> str:
+    """Short enough to type; another token may have it."""
+    return secrets.token_hex(4)
+
+
+def unknown(token: str, where: str) -> NotFound:
+    """The error for a token that is not there."""
+    return NotFound(f"there is no token with the id {token!r} in {where}. `ml-dash token list` shows all.")
 
 
 def digest(secret: str) -> str:
@@ -180,6 +210,15 @@ def _date(text: str) -> int:
     if not _DATE.fullmatch(text):
         raise ValueError(text)
     return parse_iso(text)
+
+
+def check_all(tokens: Sequence[Token]) -> None:
+    """Raise `ValueError` where a record is not as it was made, or two are of one token."""
+    for token in tokens:
+        _check(token)
+    for field in ("id", "sha256"):
+        if len({getattr(token, field) for token in tokens}) != len(tokens):
+            raise ValueError(f"two tokens have the same {field}")
 
 
 def _check(token: Token) -> None:
