@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -39,8 +40,9 @@ class Floor:
         return Response(b'{"points": %d}' % count, media_type="application/json")
 
 
-def main() -> None:
-    app: Any = Starlette(routes=[Route("/api/v1/append", Floor(sys.argv[1]).append, methods=["POST"])])
+def serve(append: Callable[[Request], Awaitable[Response]]) -> None:
+    """Serve that one route on a free port of loopback, which is printed, until killed."""
+    app: Any = Starlette(routes=[Route("/api/v1/append", append, methods=["POST"])])
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -60,4 +62,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(Floor(sys.argv[1]).append)

@@ -1,13 +1,17 @@
 """The load generator of the ingest figures: one process, many connections, bodies made before the clock starts.
 
-`load.py URL PID CONNECTIONS REQUESTS POINTS CODING LABEL` prints one line of JSON. Every connection is a client with a run of
-its own, LABEL-0, LABEL-1, …, with a writer and seqs as our uploader has them; each sends its next request when the last one
-was answered. The first request of each, which makes the series, comes before the clock. CODING is `zstd` (as our client
-compresses) or `plain`. PID is the server's, whose processor time is told beside this process's own. LABEL `floor` makes no runs.
+`load.py URL PID CONNECTIONS REQUESTS POINTS CODING LABEL [--series N] [--of M] [--seconds S]` prints one line of JSON. Every
+connection is a client with a run of its own, LABEL-0, LABEL-1, …, with a writer and seqs as our uploader has them; each sends
+its next request when the last one was answered. The first request of each, which makes the series, comes before the clock.
+CODING is `zstd` (as our client compresses) or `plain`. PID is the server's, whose processor time and memory are told beside this
+process's own. LABEL `floor` makes no runs.
+
+A request brings POINTS to each of N series (1), taken in turn from M (N). After S seconds nothing more is sent.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import gc
 import json
@@ -15,6 +19,7 @@ import resource
 import statistics
 import sys
 import time
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +39,7 @@ from bench.worker import points as values_of
 
 WRITER = "5eed0000000000000000000000000000"
 FLOOR = "floor"
+MEMORY_PARTS = 10
 
 
 def lines(start: int, stop: int) -> bytes:
@@ -42,9 +48,13 @@ def lines(start: int, stop: int) -> bytes:
     return b"".join(b'{"index": %d, "data": %b}\n' % (i, json.dumps(row).encode()) for i, row in enumerate(rows, start))
 
 
-def head(run: str, start: int, count: int, size: int) -> bytes:
+def series_name(number: int, of: int) -> str:
+    return METRIC if of == 1 else f"{METRIC}_{number}"
+
+
+def head(run: str, name: str, start: int, count: int, size: int) -> bytes:
     """What precedes a batch's lines; see docs/formats/protocol.md."""
-    told = {"run": run, "kind": "metrics", "name": METRIC, "count": count, "size": size, "writer": WRITER, "seq": start}
+    told = {"run": run, "kind": "metrics", "name": name, "count": count, "size": size, "writer": WRITER, "seq": start}
     return json.dumps({**told, "times": [[0, int(time.time() * 1000)]]}).encode() + b"\n"
 
 
@@ -57,11 +67,28 @@ def request(host: str, body: bytes, coding: str) -> bytes:
     return "\r\n".join(headers).encode() + b"\r\n\r\n" + body
 
 
+@dataclass
+class Watch:
+    """What all connections share: when to stop, and the server's memory after each tenth of the requests."""
+
+    pid: int
+    requests: int
+    until: float = float("inf")
+    answered: int = 0
+    memory: list[int] = field(default_factory=list)
+
+    def note(self) -> None:
+        self.answered += 1
+        if self.answered * MEMORY_PARTS >= (len(self.memory) + 1) * self.requests:
+            self.memory.append(servers.resident(self.pid))
+
+
 class Client(asyncio.Protocol):
     """One connection: sends its requests one after the other."""
 
-    def __init__(self, requests: list[bytes]) -> None:
+    def __init__(self, requests: list[bytes], watch: Watch) -> None:
         self.requests = requests
+        self._watch = watch
         self.spans: list[float] = []
         self.done = asyncio.get_running_loop().create_future()
         self._answer = b""
@@ -77,7 +104,7 @@ class Client(asyncio.Protocol):
         return self.done
 
     def _next(self) -> None:
-        if self._at == self._stop:
+        if self._at == self._stop or time.perf_counter() > self._watch.until:
             self.done.set_result(None)
             return
         self._since = time.perf_counter()
@@ -96,6 +123,7 @@ class Client(asyncio.Protocol):
             self.done.set_exception(RuntimeError(f"the server answered {self._answer[:400]!r}"))
             return
         self.spans.append(time.perf_counter() - self._since)
+        self._watch.note()
         self._answer = b""
         self._next()
 
@@ -104,19 +132,29 @@ class Client(asyncio.Protocol):
             self.done.set_exception(exc or RuntimeError("the server closed the connection"))
 
 
-def prepared(url: str, connections: int, requests: int, points: int, coding: str, label: str) -> list[list[bytes]]:
+def prepared(options: argparse.Namespace) -> list[list[bytes]]:
     """Every request of every connection; their runs are made."""
-    store, host = RemoteStore(url), urlsplit(url).netloc
-    parts = [lines(number * points, (number + 1) * points) for number in range(requests)]
+    store, host = RemoteStore(options.url), urlsplit(options.url).netloc
+    points, of = options.points, options.of
+    turns = range(options.requests + 1)
+    parts = [lines(turn * points, (turn + 1) * points) for turn in range(turns[-1] * options.series // of + 1)]
     found = []
-    for connection in range(connections):
-        run = label
-        if label != FLOOR:
-            run = store.put_run(RunKey("", PROJECT, f"{label}-{connection}"), RunPatch()).id
-        bodies = [head(run, number * points, points, len(part)) + part for number, part in enumerate(parts)]
-        found.append([request(host, body, coding) for body in bodies])
+    for connection in range(options.connections):
+        run = options.label
+        if run != FLOOR:
+            run = store.put_run(RunKey("", PROJECT, f"{run}-{connection}"), RunPatch()).id
+        found.append([request(host, body(run, turn, parts, options), options.coding) for turn in turns])
     store.close()
     return found
+
+
+def body(run: str, turn: int, parts: list[bytes], options: argparse.Namespace) -> bytes:
+    """The batches of one request: of `series` series, in turn, each where its last one ended."""
+    points, of, out = options.points, options.of, []
+    for at in range(turn * options.series, (turn + 1) * options.series):
+        part = parts[at // of]
+        out += [head(run, series_name(at % of, of), at // of * points, points, len(part)), part]
+    return b"".join(out)
 
 
 def own_seconds() -> float:
@@ -124,24 +162,28 @@ def own_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-async def run(url: str, pid: int, prepared_requests: list[list[bytes]]) -> dict[str, Any]:
-    loop, parts = asyncio.get_running_loop(), urlsplit(url)
+async def run(options: argparse.Namespace, prepared_requests: list[list[bytes]]) -> dict[str, Any]:
+    loop, parts, pid = asyncio.get_running_loop(), urlsplit(options.url), options.pid
     host, port, clients = parts.hostname or "", parts.port or 0, []
+    watch = Watch(pid, sum(len(requests) for requests in prepared_requests))
     for requests in prepared_requests:
-        _, client = await loop.create_connection(partial(Client, requests), host, port)
+        _, client = await loop.create_connection(partial(Client, requests, watch), host, port)
         clients.append(client)
     await asyncio.gather(*(client.send(1) for client in clients))
     for client in clients:
         client.spans.clear()
     own, theirs, start = own_seconds(), servers.cpu_seconds(pid), time.perf_counter()
+    watch.until = start + options.seconds
     await asyncio.gather(*(client.send(len(client.requests)) for client in clients))
     seconds = time.perf_counter() - start
     spans = sorted(span for client in clients for span in client.spans)
     return {
         "seconds": seconds,
         "requests": len(spans),
+        "sent": [len(client.spans) + 1 for client in clients],
         "own_cpu": own_seconds() - own,
         "server_cpu": servers.cpu_seconds(pid) - theirs,
+        "memory": watch.memory,
         "middle": statistics.median(spans),
         "slowest": spans[int(len(spans) * 0.99)],
         "bytes": sum(len(one) for requests in prepared_requests for one in requests[1:]),
@@ -149,11 +191,21 @@ async def run(url: str, pid: int, prepared_requests: list[list[bytes]]) -> dict[
 
 
 def main() -> None:
-    url, pid, connections, requests, points, coding, label = sys.argv[1:]
-    made = prepared(url, int(connections), int(requests) + 1, int(points), coding, label)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url")
+    for name in ("pid", "connections", "requests", "points"):
+        parser.add_argument(name, type=int)
+    parser.add_argument("coding", choices=("zstd", "plain"))
+    parser.add_argument("label")
+    parser.add_argument("--series", type=int, default=1)
+    parser.add_argument("--of", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=float("inf"))
+    options = parser.parse_args()
+    options.of = options.of or options.series
+    made = prepared(options)
     gc.collect()
     gc.freeze()
-    print(json.dumps(uvloop.run(run(url, int(pid), made))))
+    print(json.dumps(uvloop.run(run(options, made))))
 
 
 if __name__ == "__main__":

@@ -188,7 +188,9 @@ def load(bench: Bench, connections: int, requests: int, size: int, codings: Sequ
     return found, right
 
 
-def keep_load(bench: Bench, title: str, limit: float, found: Found, coding: str, size: int, *, stored: bool) -> None:
+def keep_load(
+    bench: Bench, title: str, limit: float | None, found: Found, coding: str, size: int, *, stored: bool
+) -> None:
     rate: dict[str, list[float]] = {}
     for name in ("ours", "floor"):
         rate[name] = [one["requests"] * size / one["seconds"] for one in found[name, coding]]

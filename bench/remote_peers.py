@@ -8,6 +8,7 @@ bench/remote.py starts it and puts its table beside those.
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,24 +49,33 @@ class Tally:
 
     @property
     def title(self) -> str:
-        named = f"{self.facts['distribution']} {self.facts['version']}" if self.facts else self.contestant.name
+        named = (
+            f"{self.facts['distribution']} {self.facts['version']}{self.facts['on']}"
+            if self.facts
+            else self.contestant.name
+        )
         return f"this project ({named})" if self.contestant.name == "ours" else named
 
 
-def measured(place: Path, rounds: int, shrink: int) -> list[Tally]:
-    """All contestants, `rounds` times in turn, in folders below `place`."""
+More = Callable[[str, int], Mapping[str, str]]
+
+
+def measured(
+    place: Path, rounds: int, shrink: int, names: Sequence[str] = NAMES, more: More = lambda _name, _number: {}
+) -> list[Tally]:
+    """All contestants, `rounds` times in turn, in folders below `place`. `more` tells the variables of a contestant's round."""
     everyone = {contestant.name: contestant for contestant in setup.contestants()}
-    tallies = [Tally(everyone[name], failure=setup.set_up(everyone[name])) for name in NAMES]
+    tallies = [Tally(everyone[name], failure=setup.set_up(everyone[name])) for name in names]
     for number in range(rounds):
         for tally in tallies:
             if tally.failure is None:
-                _try(tally, place, number, shrink)
+                _try(tally, place, number, shrink, more(tally.contestant.name, number))
     return tallies
 
 
-def _try(tally: Tally, place: Path, number: int, shrink: int) -> None:
+def _try(tally: Tally, place: Path, number: int, shrink: int, more: Mapping[str, str]) -> None:
     try:
-        with run.trial(tally.contestant, WORKER, place) as here:
+        with run.trial(tally.contestant, WORKER, place, more) as here:
             _one_round(tally, here, shrink)
     except run.TrialFailed as failed:
         tally.failure = str(failed)

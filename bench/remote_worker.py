@@ -9,7 +9,8 @@ starts it.
 
 A contestant is a file bench/peers/NAME-server.py: `serve(folder, port)`, `address(folder, port)` of that server for clients, a
 class `Run(address, name)` with `append(value, step, epoch)`, `append_all(rows)`, `wait()`, which returns when the server has
-acknowledged all, and `close()`; `stored(folder, address, name)` as in bench/worker.py; and texts that say what these are.
+acknowledged all, and `close()`; `stored(folder, address, name)` as in bench/worker.py; and texts that say what these are. Where
+it can be set up in two ways, `ON` says what its server stands on, and a variable of the environment chooses.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ def facts(module: ModuleType) -> dict[str, Any]:
     return {
         "distribution": module.DISTRIBUTION,
         "version": importlib.metadata.version(module.DISTRIBUTION),
+        "on": getattr(module, "ON", ""),
         "call": module.CALL,
         "bulk": module.BULK,
         "acknowledged": module.ACKNOWLEDGED,

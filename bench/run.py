@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,6 +94,8 @@ class Trial:
     folder: Path
     mark: str
     script: str = "worker.py"
+    more: Mapping[str, str] = field(default_factory=dict)
+    """Variables of this trial's own."""
 
     @property
     def data(self) -> str:
@@ -111,6 +113,7 @@ class Trial:
             "TRACKIO_DIR": str(self.folder / "data" / "trackio"),
             "XDG_CACHE_HOME": f"{home}/.cache",
             "XDG_CONFIG_HOME": f"{home}/.config",
+            **self.more,
         }
 
     def start(self, *arguments: object) -> subprocess.Popen[bytes]:
@@ -167,11 +170,16 @@ class Trial:
 
 
 @contextmanager
-def trial(contestant: setup.Contestant, script: str = "worker.py", place: Path | None = None) -> Iterator[Trial]:
+def trial(
+    contestant: setup.Contestant,
+    script: str = "worker.py",
+    place: Path | None = None,
+    more: Mapping[str, str] | None = None,
+) -> Iterator[Trial]:
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=place))
     for name in ("data", "home", "tmp"):
         (folder / name).mkdir()
-    here = Trial(contestant, folder, uuid.uuid4().hex, script)
+    here = Trial(contestant, folder, uuid.uuid4().hex, script, more or {})
     try:
         yield here
     finally:

@@ -25,6 +25,7 @@ START_SECONDS = 120.0
 STOP_SECONDS = 30.0
 IN_MEMORY = ("tmpfs", "ramfs", "devtmpfs")
 _TICK = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class NotServing(Exception):
@@ -85,13 +86,14 @@ def running(
         )
     server = Server(process, log)
     try:
-        server.url = _wait(server, port)
+        server.url = wait(server, port)
         yield server
     finally:
         server.stop()
 
 
-def _wait(server: Server, port: int | None) -> str:
+def wait(server: Server, port: int | None) -> str:
+    """Its URL, once it listens: on `port`, or where it says. Raises `NotServing`."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
@@ -135,6 +137,18 @@ def _times(pid: int) -> float:
     except OSError:
         return 0.0
     return sum(map(int, fields[11:15])) / _TICK
+
+
+def resident(pid: int) -> int:
+    """Bytes in memory of a process and of those below it, now."""
+    return sum(_resident(one) for one in (pid, *descendants(pid)))
+
+
+def _resident(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+    except OSError:
+        return 0
 
 
 def descendants(pid: int) -> list[int]:

@@ -1,5 +1,6 @@
-"""mlflow's tracking server with SQLite, as `mlflow server` starts it (four workers). A point is two metrics; a batch is calls
-of 1,000 metrics, its limit. A call returns when the server has stored what it brought."""
+"""mlflow's tracking server as `mlflow server` starts it (four workers): with SQLite, or with PostgreSQL where BENCH_DATABASE is
+its URL. A point is two metrics; a batch is calls of 1,000 metrics, its limit. A call returns when the server has stored what it
+brought."""
 
 import os
 import sys
@@ -7,13 +8,15 @@ import time
 
 DISTRIBUTION = "mlflow"
 CALL, BULK, ACKNOWLEDGED = "log_batch of one point", "log_batch of 500 points", "each call"
-READER = "MlflowClient.get_metric_history"
+DATABASE = os.environ.get("BENCH_DATABASE")
+ON = " on PostgreSQL" if DATABASE else ""
+READER = "SQL, table metrics" if DATABASE else "MlflowClient.get_metric_history"
 CALL_LIMIT = 1_000
 
 
 def serve(folder, port):
     command = os.path.join(os.path.dirname(sys.executable), "mlflow")
-    store = "sqlite:///" + os.path.join(folder, "mlflow.db")
+    store = DATABASE or "sqlite:///" + os.path.join(folder, "mlflow.db")
     artifacts = os.path.join(folder, "artifacts")
     options = ["--backend-store-uri", store, "--default-artifact-root", artifacts, "--port", str(port)]
     os.execv(command, [command, "server", *options])
@@ -59,6 +62,24 @@ class Run:
 
 
 def stored(folder, url, name):
+    return in_database(name) if DATABASE else by_client(url, name)
+
+
+def in_database(name):
+    import psycopg2
+
+    pairs = (
+        "SELECT v.value, v.step, e.value FROM metrics v JOIN metrics e USING (run_uuid, step) JOIN runs USING (run_uuid) "
+        "WHERE v.key = 'value' AND e.key = 'epoch' AND runs.name = %s"
+    )
+    connection = psycopg2.connect(DATABASE.replace("+psycopg2", ""))
+    with connection, connection.cursor() as cursor:
+        cursor.execute(pairs, (name,))
+        yield from cursor.fetchall()
+    connection.close()
+
+
+def by_client(url, name):
     client = client_of(url)
     experiment = client.get_experiment_by_name("bench").experiment_id
     run = client.search_runs([experiment], f"attributes.run_name = '{name}'")[0].info.run_id

@@ -1,4 +1,5 @@
-"""Ours, remote mode: `ml-dash server` on a folder. The server's files are read back by plain json."""
+"""Ours, remote mode: `ml-dash server` on a folder, or on the two tiers where ML_DASH_MONGO and ML_DASH_S3 say where they are.
+The server's files are read back by plain json, the tiers by bench/tiers_stored.py."""
 
 import json
 import os
@@ -7,12 +8,14 @@ from pathlib import Path
 
 DISTRIBUTION = "ml-dash"
 CALL, BULK, ACKNOWLEDGED = "metric.append", "metric.append_batch of 1,000", "flush()"
-READER = "json.loads a line of the server's file"
+TIERS = "ML_DASH_MONGO" in os.environ
+ON = " on MongoDB and S3" if TIERS else ""
+READER = "PyMongo and PyArrow" if TIERS else "json.loads a line of the server's file"
 
 
 def serve(folder, port):
     command = os.path.join(os.path.dirname(sys.executable), "ml-dash")
-    os.execv(command, [command, "server", "--store", folder, "--port", str(port)])
+    os.execv(command, [command, "server", *([] if TIERS else ["--store", folder]), "--port", str(port)])
 
 
 def address(folder, port):
@@ -41,6 +44,19 @@ class Run:
 
 
 def stored(folder, url, name):
+    return in_tiers(name) if TIERS else in_files(folder, name)
+
+
+def in_tiers(name):
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+    from bench import tiers_stored
+
+    with tiers_stored.from_environment() as found:
+        columns = found.series(found.run(name), "loss")
+    return zip(*(column.tolist() for column in columns), strict=True)
+
+
+def in_files(folder, name):
     with Path(folder, "bench", name, "metrics", "loss", "data.jsonl").open("rb") as file:
         for index, line in enumerate(file):
             point = json.loads(line)
