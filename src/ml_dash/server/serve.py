@@ -8,6 +8,7 @@ Several processes on one port are `supervisor`'s; each of them is one of these.
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import logging
 import os
@@ -90,6 +91,8 @@ def work(
         store = opened(settings)
         edge = compose(store, settings, log, tokens, local=is_local(listener), shared=shared)
         server = _Server(_config(edge, settings), settings, log, started, alone=settings.workers == 1)
+        gc.collect()
+        gc.freeze()  # what libraries have made stays; looking through it again takes longer than many a request
         with server.signals(), _library_logs(log, settings.log_level):
             try:
                 server.run([listener])

@@ -295,6 +295,13 @@ class Hot:
         with self.asking():
             return self.manifest.find_one({"_id": place(sid, first)}, fields)
 
+    def entries_at(self, places: Sequence[bytes], fields: Sequence[str]) -> dict[bytes, Document]:
+        """`fields` of the manifest entries at these places."""
+        if not places:
+            return {}
+        with self.asking():
+            return {one["_id"]: one for one in self.manifest.find({"_id": {"$in": list(places)}}, fields)}
+
     def remove_entry(self, at: bytes, key: str) -> None:
         """Delete the entry at `at` that tells of the object `key`."""
         with self.asking():

@@ -52,6 +52,8 @@ MOST = 16 * 1024 * 1024
 """Bytes of batches in one request, before they are compressed; one larger batch goes alone."""
 _BLOCK = 256 * 1024
 """Bytes in memory of a file that streams."""
+_RECORD = 300
+"""Bytes that an answer has for each record in it, about."""
 _LARGE = 8 * 1024 * 1024
 """Bytes of a file from which on it is worth a question where to go on."""
 _MOST_QUERY = 2_000
@@ -105,7 +107,9 @@ class RemoteStore:
     def find_runs(self, query: RunQuery) -> list[Run]:
         """See `Store.find_runs`."""
         asked = {"namespace": query.namespace, "project": query.project, "series": "true" if query.series else None}
-        return self._told(_Runs, self._http.call("GET", "/runs", asked, again=True)).runs
+        body = self._http.call("GET", "/runs", asked, again=True)
+        with codec.gc_paused(len(body or b"") // _RECORD):
+            return self._told(_Runs, body).runs
 
     def delete_run(self, run: str) -> None:
         """See `Store.delete_run`. After `Unavailable`, a second call that raises `NotFound` has done it."""

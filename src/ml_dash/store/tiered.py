@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
+from ml_dash import codec
 from ml_dash.errors import MlDashError, NotFound, Unavailable
 from ml_dash.model import (
     CHUNK_SIZE,
@@ -55,6 +56,8 @@ from ml_dash.times import iso
 if TYPE_CHECKING:
     from ml_dash.rollup import Sample
 
+_SERIES = 20
+"""Series that a run is taken to have."""
 _log = logging.getLogger("ml_dash.store")
 THRESHOLD_BYTES = 64 << 20
 GRACE = 600.0
@@ -156,7 +159,8 @@ class TieredStore:
     def find_runs(self, query: RunQuery) -> list[Run]:
         found = self._runs.find(query)
         if query.series:
-            series = self._summaries.of([run.id for run in found])
+            with codec.gc_paused(_SERIES * len(found)):
+                series = self._summaries.of([run.id for run in found])
             found = [run for run in found if run.id in series]
             for run in found:
                 run.series = series[run.id]

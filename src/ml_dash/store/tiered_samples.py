@@ -255,7 +255,7 @@ def _decoded(source: SeriesSource, entry: Entry, decompress: Any, frame: bytes, 
 def _merged(entry: Entry, blob: bytes, name: str, level: int) -> IntArray:
     """Spans of `level` out of a chunk's own."""
     first, stop = first_of(entry["_id"]), entry["stop"]
-    fine = rollups(blob, first, stop, [name], entry["key"])[name]
+    fine = rollups(blob, first, stop, [name], f"the chunk of rows {first} to {stop}")[name]
     groups = np.searchsorted(rollup.grid(first, stop, BASE), rollup.grid(first, stop, level))
     return _table(rollup.merge(fine, groups))
 

@@ -321,12 +321,17 @@ class SeriesNumbers:
     def entries(self, start: int, stop: int, level: int, fields: Sequence[str]) -> list[Document]:
         """The manifest's entries over [start, stop), all below `sealed`; of `level` 1,000 and 10,000 with the rollups of `fields`."""
         found = {1_000: "r3", 10_000: "r4"}.get(level)
-        named = [f"{found}.{field_key(field)}" for field in fields] if found else ()
-        return self._hot.entries(self.sid, start, stop, (*_READING, "rollup", "more", *named))
+        if found is None:
+            return self._hot.entries(self.sid, start, stop, (*_READING, "rollup"))
+        named = [f"{found}.{field_key(field)}" for field in fields]
+        return self._hot.entries(self.sid, start, stop, ("_id", "stop", "more", *named))
 
     def chunk_rollups(self, entries: Sequence[Mapping[str, Any]]) -> list[bytes]:
         """Each chunk's rollups of 100 points a span, as `chunk.rollups` reads them."""
-        return self._cold.fetch_many([(entry["key"], tuple(entry["rollup"])) for entry in entries])
+        known = {one["_id"]: one for one in entries if "key" in one}
+        known |= self._hot.entries_at([one["_id"] for one in entries if "key" not in one], ("key", "rollup"))
+        found = [known[one["_id"]] for one in entries]
+        return self._cold.fetch_many([(entry["key"], tuple(entry["rollup"])) for entry in found])
 
     def numbers(self, fields: Sequence[str], start: int, stop: int) -> dict[str, tuple[FloatArray, BoolArray]]:
         """See `SampleSource.numbers`."""
