@@ -278,6 +278,11 @@ def at_work(tasks: Sequence[Task]) -> Iterator[None]:
         for task in tasks:
             if isinstance(task, Appender) and not task.endless:
                 task.done()
+    except AssertionError as e:
+        for task in tasks:
+            if task.failure is not None:
+                raise task.failure from e
+        raise
     finally:
         for task in tasks:
             task.ending.set()

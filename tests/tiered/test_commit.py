@@ -172,3 +172,23 @@ def test_a_series_whose_mark_was_dropped_is_marked_again(tiers: Tiers) -> None:
             store.append([Batch(series, rows(1, at, at + 20))])
             marked.append(store.hot.due.delete_many({}).deleted_count)
     assert marked == [0, 0, 0, 0, 1] * 3
+
+
+def test_rows_of_nobody_that_are_archived_at_once_are_told_where_they_are(
+    store: TieredStore, series: SeriesKey, tiers: Tiers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An archiver is quicker than the look behind the insert: the rows are in a chunk then, and the answer is as ever."""
+    store.append([Batch(series, rows(1, 0, 5))])
+    real, waiting = Hot.states, [True]
+    with closing(tiers.store(threshold=1, patience=0.0)) as other:
+
+        def states(self: Hot, *args: Any) -> Any:
+            if waiting and waiting.pop():
+                other.hot.mark_due({series_id(series): series})
+                assert other.archiver.run_once() == 1
+            return real(self, *args)
+
+        monkeypatch.setattr(Hot, "states", states)
+        told = store.append([Batch(series, rows(2, 0, 3)), Batch(series, rows(3, 0, 4))])
+    assert told == [Appended(5, 3, 12), Appended(8, 4, 12)]
+    assert lines(store, series) == rows(1, 0, 5) + rows(2, 0, 3) + rows(3, 0, 4)

@@ -6,6 +6,7 @@ import contextlib
 import contextvars
 import json
 import logging
+import os
 import re
 import threading
 import time
@@ -47,8 +48,19 @@ class Log:
             line["request_id"] = request
         text = json.dumps({**line, **{key: _clean(value) for key, value in fields.items()}})
         with self._mutex, contextlib.suppress(OSError, ValueError):
-            self._stream.write(text + "\n")
-            self._stream.flush()
+            try:
+                self._stream.write(text + "\n")
+                self._stream.flush()
+            except BrokenPipeError:
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """Nobody reads any more; what the stream still holds must not fail at the end of the process."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, self._stream.fileno())
+        finally:
+            os.close(nowhere)
 
 
 def _clean(value: Any) -> Any:

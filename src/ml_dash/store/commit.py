@@ -112,6 +112,8 @@ class Work:
     batches: list[tuple[int, Batch]]
     """(position in the call, batch), those not yet settled."""
     buckets: list[Bucket] = field(default_factory=list)
+    given: dict[int, int] = field(default_factory=dict)
+    """Positions of batches that came without an identity: the index at which each was inserted last, -1 before that."""
 
 
 class _Call(threading.Event):
@@ -241,7 +243,7 @@ class Commit:
     def _plan_one(self, work: Work, state: State, answers: dict[int, Appended]) -> None:
         """Which rows are new, cut into buckets."""
         work.buckets = []
-        work.batches = self._identified(work.batches, state)
+        work.batches = self._identified(work, state)
         known, index = dict(state.marks), state.next
         bucket = Bucket(index, marks=known, ms=state.ms, first_ms=state.first_ms, since=_next(state.since))
         size = 0
@@ -250,7 +252,9 @@ class Commit:
             mark = known.get(batch.writer or "")
             new = mark_rules.without(batch, mark_rules.trim(mark, batch))
             if not new.rows:
-                settled[at] = Appended(None, 0, index)
+                # Only this process can have stored rows of nobody: they were archived before they were looked at.
+                first = work.given.get(at, -1) if batch.rows else -1
+                settled[at] = Appended(first, len(batch.rows), index) if first >= 0 else Appended(None, 0, index)
                 continue
             part = _part(at, new)
             size += _size(part)
@@ -268,17 +272,18 @@ class Commit:
             work.buckets.append(bucket)
         answers.update(settled)
 
-    def _identified(self, batches: Sequence[tuple[int, Batch]], state: State) -> list[tuple[int, Batch]]:
+    def _identified(self, work: Work, state: State) -> list[tuple[int, Batch]]:
         """Batches that came without an identity get one of this process: a bucket that was archived before it was acknowledged
         is told by its marks alone. What has one keeps it, however often it is planned."""
         name = self._anonymous
         mark = state.marks.get(name)
         seq = mark.seq if mark else 0
         given = []
-        for at, one in batches:
+        for at, one in work.batches:
             batch = one
             if batch.writer is None and batch.seq is None:
                 batch = msgspec.structs.replace(batch, writer=name, seq=seq)
+                work.given[at] = -1
             if batch.writer == name:
                 seq = (batch.seq or 0) + len(batch.rows)
             given.append((at, batch))
@@ -340,12 +345,21 @@ class Commit:
             if work.buckets and work.sid in late:
                 # Archived meanwhile, beyond where it begins: dead as a whole. What of it the marks cover came another way, or
                 # this way before the look; the rest is planned anew.
+                self._remember(work)
                 self._hot.remove(documents[work.sid], session, inserted=True)
             elif work.buckets and work.sid not in taken:
                 self._settle(work, states[work.sid][0], answers)
         self._note(works)
         self._mark_due(works)
         return taken | late
+
+    def _remember(self, work: Work) -> None:
+        """Where the rows of nobody are, if the bucket was good."""
+        index = work.buckets[0].first
+        for part in work.buckets[0].parts:
+            if part.at in work.given:
+                work.given[part.at] = index
+            index += len(part.batch.rows)
 
     def _document(self, work: Work, bucket: Bucket) -> Document:
         packed = self._compressor().compress(b"".join(part.data for part in bucket.parts))
