@@ -76,8 +76,9 @@ def test_s3_fails_while_rows_are_in_chunks(tiers: Tiers, fault: str):
     with CuttingProxy(tiers.place.endpoint) as proxy:
         apart = Tiers(tiers.uri, tiers.place.through(proxy.url), tiers.folder)
         with apart.servers(2) as servers:
+            # Slowly: chunks are of some 50 rows here, and the reader wants thousands of them through the proxy.
             appenders = [
-                Appender(number, servers.urls, [series], pause=0.05, patience=20.0) for number in range(CLIENTS)
+                Appender(number, servers.urls, [series], pause=0.3, patience=20.0) for number in range(CLIENTS)
             ]
             reader = Reader(servers.urls, series, appenders, patience=20.0)
             with at_work([*appenders, reader]):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -183,18 +184,35 @@ class TieredSeries:
         return found
 
     def _cold_within(self, entries: Sequence[Document], start: int, stop: int, most: int) -> Rows:
-        """[start, stop), or about `most` bytes of it: a row group after the other."""
-        found = Rows(start, [], [])
-        for entry in entries:
-            chunk, end = self.chunk(entry), min(entry["stop"], stop)
-            begin = found.stop
-            while found.stop < end and sum(map(len, found.parts)) < most:
-                at, found.stop = found.stop, min(chunk.group_end(found.stop), end)
-                found.parts.append(chunk.lines(at, found.stop))
-            found.ticks += chunk.ticks(begin, found.stop)
-            if found.stop < end:
-                break
+        """[start, stop), or about `most` bytes of it: first a row group, then as many chunks beside each other as those bytes want,
+        going by the rows so far."""
+        found, size, reach = Rows(start, [], []), 0, start + 1
+        while found.stop < stop and size < most:
+            at = found.stop
+            some = [one for one in entries if first_of(one["_id"]) < reach and one["stop"] > at][:_READERS]
+            ask = partial(self._piece, at, reach, stop, most - size)
+            for piece, end in self._pool.map(ask, some) if len(some) > 1 else map(ask, some):
+                found.stop = piece.stop
+                found.parts += piece.parts
+                found.ticks += piece.ticks
+                size += sum(map(len, piece.parts))
+                if piece.stop < end:
+                    break
+            reach = min(stop, found.stop + (most - size) * (found.stop - start) // size + 1)
         return found
+
+    def _piece(self, start: int, reach: int, stop: int, most: int, entry: Document) -> tuple[Rows, int]:
+        """The chunk's row groups from `start` on that begin below `reach`, as far as `stop`, about `most` bytes of them; and
+        where they were to end at the least."""
+        chunk = self.chunk(entry)
+        at, reach = max(first_of(entry["_id"]), start), min(entry["stop"], reach)
+        found, size = Rows(at, [], []), 0
+        while found.stop < reach and size < most:
+            begin, found.stop = found.stop, min(chunk.group_end(found.stop), stop)
+            found.parts.append(chunk.lines(begin, found.stop))
+            size += len(found.parts[-1])
+        found.ticks += chunk.ticks(at, found.stop)
+        return found, reach
 
     def _cold_lines(self, entries: Sequence[Document], start: int, stop: int) -> Rows:
         def part(entry: Document) -> tuple[bytes, tuple[tuple[int, int], ...]]:
