@@ -70,10 +70,19 @@ class Mongod(Service):
                 return None
 
     def _line(self) -> list[str]:
+        """Files of databases that tests have dropped are let go within seconds: each has some thirty, and a session has a thousand."""
         line = [program(), "--dbpath", str(self.folder / "data"), "--port", str(self.port), "--bind_ip", "127.0.0.1"]
         line += ["--replSet", SET, "--nounixsocket", "--quiet", "--oplogSize", "64", "--wiredTigerCacheSizeGB", "0.25"]
-        line += ["--setParameter", "ttlMonitorSleepSecs=1", "--setParameter", "diagnosticDataCollectionEnabled=false"]
-        line += ["--wiredTigerEngineConfigString", "log=(prealloc=false,file_max=10MB)"]
+        line += [
+            "--syncdelay",
+            "5",
+            "--setParameter",
+            "ttlMonitorSleepSecs=1",
+            "--setParameter",
+            "diagnosticDataCollectionEnabled=false",
+        ]
+        files = "file_manager=(close_idle_time=3,close_scan_interval=1,close_handle_minimum=50)"
+        line += ["--wiredTigerEngineConfigString", f"log=(prealloc=false,file_max=10MB),{files}"]
         return [*line, *self._args]
 
 
