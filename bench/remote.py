@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -33,6 +33,10 @@ SINGLE_CONNECTIONS, SINGLE_REQUESTS = 64, 60
 
 Answer = dict[str, Any]
 Row = dict[str, Any]
+Found = dict[tuple[str, str], list[Answer]]
+B = TypeVar("B", bound="Bench")
+Load = Callable[[B, int, int, int, Sequence[str]], tuple[Found, bool]]
+"""Load by so many connections, of so many requests of so many points, in some codings: the answers, and whether all was stored."""
 
 
 class Bench:
@@ -151,21 +155,11 @@ def end_to_end(bench: Bench) -> None:
 
 
 def ingest(bench: Bench) -> None:
-    requests = bench.size(REQUESTS, 5)
-    found, right = load(bench, CONNECTIONS, requests, BATCH, ("zstd", "plain"))
-    for coding, what in (("zstd", "zstd, as our client sends"), ("plain", "not compressed")):
-        title = f"ingest, {CONNECTIONS} connections, {BATCH:,} points a request, {what}, points"
-        keep_load(bench, title, 250_000.0, found, coding, BATCH, stored=right)
+    keep_batches(bench, load, 250_000.0)
 
 
 def single_points(bench: Bench) -> None:
-    requests = bench.size(SINGLE_REQUESTS, 5)
-    found, right = load(bench, SINGLE_CONNECTIONS, requests, 1, ("plain",))
-    title = f"ingest, {SINGLE_CONNECTIONS} connections, one point a request, requests"
-    keep_load(bench, title, 1_500.0, found, "plain", 1, stored=right)
-
-
-Found = dict[tuple[str, str], list[Answer]]
+    keep_single_points(bench, load, 1_500.0)
 
 
 def load(bench: Bench, connections: int, requests: int, size: int, codings: Sequence[str]) -> tuple[Found, bool]:
@@ -176,16 +170,46 @@ def load(bench: Bench, connections: int, requests: int, size: int, codings: Sequ
     floor_command = [str(bench.bin / "python"), str(BENCH / "floor_server.py"), str(file)]
     rows = rows_of((requests + 1) * size)
     with bench.server() as (ours, store), servers.running(floor_command, bench.root, bench.environment) as floor:
-        for number in range(bench.repeats):
-            for coding in codings:
-                for name, server in (("floor", floor), ("ours", ours)):
-                    label = name if name == "floor" else f"{coding}-{number}"
-                    sent = (server.url, server.pid, connections, requests, size, coding, label)
-                    found[name, coding].append(bench.ask("load.py", *sent))
-                for connection in range(connections):
-                    right &= is_stored(data_file(store, f"{label}-{connection}"), rows)
+        for label in in_turn(bench, found, floor, ours, codings, (connections, requests, size)):
+            for connection in range(connections):
+                right &= is_stored(data_file(store, f"{label}-{connection}"), rows)
     right &= newlines(file) == bench.repeats * len(codings) * connections * len(rows)
     return found, right
+
+
+def in_turn(
+    bench: Bench,
+    found: Found,
+    floor: servers.Server,
+    ours: servers.Server,
+    codings: Sequence[str],
+    sizes: tuple[int, int, int],
+    *options: object,
+) -> Iterator[str]:
+    """Load on the floor, then on ours, again and again, into `found`; the label of what was sent to ours after each time. `sizes` are
+    connections, requests and points a request, `options` those of bench/load.py."""
+    for number in range(bench.repeats):
+        for coding in codings:
+            label = f"{coding}-{number}"
+            for name, server, told in (("floor", floor, "floor"), ("ours", ours, label)):
+                sent = (server.url, server.pid, *sizes, coding, told, *options)
+                found[name, coding].append(bench.ask("load.py", *sent))
+            yield label
+
+
+def keep_batches(bench: B, load: Load[B], limit: float) -> None:
+    requests = bench.size(REQUESTS, 5)
+    found, right = load(bench, CONNECTIONS, requests, BATCH, ("zstd", "plain"))
+    for coding, what in (("zstd", "zstd, as our client sends"), ("plain", "not compressed")):
+        title = f"ingest, {CONNECTIONS} connections, {BATCH:,} points a request, {what}, points"
+        keep_load(bench, title, limit, found, coding, BATCH, stored=right)
+
+
+def keep_single_points(bench: B, load: Load[B], limit: float) -> None:
+    requests = bench.size(SINGLE_REQUESTS, 5)
+    found, right = load(bench, SINGLE_CONNECTIONS, requests, 1, ("plain",))
+    title = f"ingest, {SINGLE_CONNECTIONS} connections, one point a request, requests"
+    keep_load(bench, title, limit, found, "plain", 1, stored=right)
 
 
 def keep_load(

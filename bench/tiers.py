@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench import machine, postgres, remote, remote_peers, servers, setup
 from bench.figures import FLAT, Figure, show
-from bench.remote import Answer, Found, column, keep_load, line
+from bench.remote import BATCH, CONNECTIONS, Answer, Found, column, in_turn, keep_load, line
 from bench.tiers_stored import Stored, Wrong
 from bench.worker import values
 from tests.services.mongo import replica_set, with_database
@@ -36,9 +36,6 @@ from tests.services.s3 import Place, SeaweedFS
 BENCH = Path(__file__).resolve().parent
 RESULTS = BENCH / "results"
 PARTS = BENCH / ".tiers"
-CONNECTIONS, BATCH, REQUESTS = 16, 1_000, 40
-"""Of the ingest of batches: connections, points a request, requests a connection."""
-SINGLE_CONNECTIONS, SINGLE_REQUESTS = 64, 60
 SERIES, SERIES_REQUESTS, SERIES_CONNECTIONS = 500, 60, 4
 SUSTAINED_SECONDS, SUSTAINED_REQUESTS = 30, 1_000
 LARGE = 10_000
@@ -143,18 +140,11 @@ def names_of(count: int) -> list[str]:
 
 
 def ingest(bench: Bench) -> None:
-    requests = bench.size(REQUESTS, 5)
-    found, right = load(bench, CONNECTIONS, requests, BATCH, ("zstd", "plain"))
-    for coding, what in (("zstd", "zstd, as our client sends"), ("plain", "not compressed")):
-        title = f"ingest, {CONNECTIONS} connections, {BATCH:,} points a request, {what}, points"
-        keep_load(bench, title, 300_000.0, found, coding, BATCH, stored=right)
+    remote.keep_batches(bench, load, 300_000.0)
 
 
 def single_points(bench: Bench) -> None:
-    requests = bench.size(SINGLE_REQUESTS, 5)
-    found, right = load(bench, SINGLE_CONNECTIONS, requests, 1, ("plain",))
-    title = f"ingest, {SINGLE_CONNECTIONS} connections, one point a request, requests"
-    keep_load(bench, title, 2_000.0, found, "plain", 1, stored=right)
+    remote.keep_single_points(bench, load, 2_000.0)
 
 
 def many_series(bench: Bench) -> None:
@@ -179,14 +169,10 @@ def load(
         bench.serving() as ours,
         bench.floor(tier) as floor,
     ):
-        for number in range(bench.repeats):
-            for coding in codings:
-                for name, server in (("floor", floor), ("ours", ours)):
-                    label = name if name == "floor" else f"{coding}-{number}"
-                    sent = (server.url, server.pid, connections, requests, size, coding, label, "--series", series)
-                    both[name, coding].append(bench.ask("load.py", *sent))
-                labels.append(label)
-                right &= found.settled()
+        sizes = (connections, requests, size)
+        for label in in_turn(bench, both, floor, ours, codings, sizes, "--series", series):
+            labels.append(label)
+            right &= found.settled()
         for label in labels:
             for connection in range(connections):
                 right &= is_stored(found, f"{label}-{connection}", names_of(series), want)

@@ -32,7 +32,7 @@ from ml_dash.model import METRICS, Batch, Run, RunKey, RunPatch, RunQuery, Serie
 from ml_dash.rollup import Sample
 from ml_dash.store import open_store
 from ml_dash.store.archiver import Archiver, Taken
-from ml_dash.store.hot import encode_marks
+from ml_dash.store.hot_documents import encode_marks
 from ml_dash.store.remote import RemoteStore
 from ml_dash.store.tier_keys import series_id
 from ml_dash.store.tiered import TieredStore

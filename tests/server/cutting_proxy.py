@@ -12,11 +12,9 @@ which requests take part. `refuse` and `listen` close and open the port, `cut` e
 
 from __future__ import annotations
 
-import contextlib
 import http
 import socket
 import struct
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -25,9 +23,8 @@ from urllib.parse import urlsplit
 
 import h11
 
-_SECONDS = 60.0
-"""How long the server behind may keep silent before the proxy gives up."""
-_POLL = 0.02
+from tests.server.proxy_port import ProxyPort
+
 _HEAD = 1 << 20
 
 
@@ -218,30 +215,23 @@ def _events(parser: h11.Connection, data: bytes) -> Iterator[object]:
             return
 
 
-class CuttingProxy(contextlib.AbstractContextManager["CuttingProxy"]):
+class CuttingProxy(ProxyPort):
     """See the module's text. A context manager; closing it ends its connections and threads."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         assert parts.hostname
         assert parts.port
-        self._behind = (parts.hostname, parts.port)
         self.otherwise: Pass = Pass()
         self.only: Callable[[Request], bool] = lambda _: True
-        self.connections = 0
         self.requests: list[Request] = []
         self._plan: deque[Pass] = deque()
-        self._mutex = threading.Lock()
-        self._open: set[socket.socket] = set()
-        self._threads: list[threading.Thread] = []
-        self._listener: socket.socket | None = None
-        self._port = 0
-        self.listen()
+        super().__init__(parts.hostname, parts.port)
 
     @property
     def url(self) -> str:
         """Where clients reach the server through this."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://127.0.0.1:{self.port}"
 
     def plan(self, *acts: Pass) -> None:
         """What happens to the next requests, one act each, after what was planned before."""
@@ -259,96 +249,23 @@ class CuttingProxy(contextlib.AbstractContextManager["CuttingProxy"]):
         """How many acts of the plan no request has taken yet."""
         return len(self._plan)
 
-    # ------------------------------------------------------------ the port
-
-    def listen(self) -> None:
-        """Take connections, at the same port as before."""
-        assert self._listener is None
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", self._port))
-        listener.listen(128)
-        listener.settimeout(_POLL)
-        self._port = listener.getsockname()[1]
-        self._listener = listener
-        self._start(self._accept, listener)
-
-    def refuse(self) -> None:
-        """End all connections; from now on there is nobody at the port."""
-        listener, self._listener = self._listener, None
-        if listener is not None:
-            with contextlib.suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)  # closing alone leaves the port taken while `accept` waits
-            listener.close()
-        self.cut()
-
-    def cut(self) -> None:
-        """End the connections there are, also those that are kept for later, as a server does that starts again."""
-        with self._mutex:
-            for connection in self._open:
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End everything, and wait for it."""
-        self.refuse()
-        for thread in self._threads:
-            thread.join(_SECONDS)
-            assert not thread.is_alive(), "a connection of the proxy did not end"
-
     # ------------------------------------------------------------ connections
 
-    def _start(self, target: Callable[[socket.socket], None], argument: socket.socket) -> None:
-        thread = threading.Thread(target=target, args=(argument,), name="cutting proxy", daemon=True)
-        with self._mutex:
-            self._threads = [known for known in self._threads if known.is_alive()]
-            self._threads.append(thread)
-            thread.start()
-
-    def _accept(self, listener: socket.socket) -> None:
-        while self._listener is listener:
-            try:
-                client, _ = listener.accept()
-            except TimeoutError:
-                continue
-            except OSError:  # `refuse` closed it
-                return
-            client.settimeout(None)
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.connections += 1
-            self._note(client)
-            if self._listener is not listener:  # `refuse` came between: it did not see this one
-                self._end(client)
-                return
-            self._start(self._serve, client)
-
-    def _serve(self, client: socket.socket) -> None:
+    def serve(self, client: socket.socket) -> None:
         stays = True
         try:
             while stays:
-                exchange = Exchange(client, self._connect)
+                exchange = Exchange(client, self.connect)
                 try:
                     request = exchange.begin()
                     stays = request is not None and self._act(request).run(exchange)
                 finally:
                     if exchange.server is not None:
-                        self._end(exchange.server)
+                        self.end(exchange.server)
         except (OSError, h11.ProtocolError):
             pass  # either side went: so does the other
         finally:
-            self._end(client)
-
-    def _connect(self) -> socket.socket:
-        server = socket.create_connection(self._behind, _SECONDS)
-        self._note(server)
-        return server
-
-    def _note(self, connection: socket.socket) -> None:
-        with self._mutex:
-            self._open.add(connection)
+            self.end(client)
 
     def _act(self, request: Request) -> Pass:
         with self._mutex:
@@ -356,8 +273,3 @@ class CuttingProxy(contextlib.AbstractContextManager["CuttingProxy"]):
             if not self.only(request):
                 return Pass()
             return self._plan.popleft() if self._plan else self.otherwise
-
-    def _end(self, connection: socket.socket) -> None:
-        with self._mutex:
-            self._open.discard(connection)
-            connection.close()

@@ -79,7 +79,7 @@ def test_a_wrong_call_makes_no_token(kept: MongoTokens) -> None:
     assert kept.load() == ()
 
 
-def test_an_id_that_is_taken_is_not_given_twice(kept: MongoTokens, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_id_that_is_taken_is_not_given_twice(kept: MongoTokens, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ml_dash.server.tokens.new_id", lambda: "aaaaaaaa")
     monkeypatch.setattr("ml_dash.server.mongo_tokens.new_id", lambda: "bbbbbbbb")
     assert [kept.create("read")[0].id for _ in range(2)] == ["aaaaaaaa", "bbbbbbbb"]

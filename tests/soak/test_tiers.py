@@ -12,7 +12,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from ml_dash import Experiment
 from ml_dash.errors import NotFound
 from ml_dash.model import RunKey, SeriesKey
 from ml_dash.store.remote import RemoteStore
+from ml_dash.sync import Sender, tasks
 from tests.server.cutting_proxy import Answer, CuttingProxy, Lose, Slow, Stall
 from tests.services import TcpProxy
 from tests.services.s3 import Place
@@ -132,6 +133,12 @@ class Training(Task):
             experiment.file(str(path), prefix="/models").save()
         path.unlink()
 
+    def send_the_rest(self) -> None:
+        """What `ml-dash sync` does, as the run's end says: closing waits 30 s at most, and faults may take longer than that."""
+        with closing(Sender(patience=BEHIND)) as sender:
+            for task in tasks([], self._url):
+                assert sender.send(task).is_done
+
     def check(self) -> None:
         """All of it is at the server, once."""
         run = ml_dash.load(self._name, "soak", remote=self._url)
@@ -175,6 +182,7 @@ class Soak:
             training.done()
         assert reader.reads
         self._look([one.log for one in appenders], some)
+        training.send_the_rest()
         training.check()
         if number % 2:
             self._delete(some[0].run, number)
@@ -256,7 +264,7 @@ def test_two_tiers_under_load_and_faults(
             faults = Faults(servers, mongo, s3, rng)
             soak = Soak(tiers, servers, faults, rng)
             until_then = time.monotonic() + seconds
-            with seeded(seed, faults):
+            with seeded(seed, faults, soak.vitals):
                 while time.monotonic() < until_then:
                     soak.round()
                 soak.no_strays()
@@ -269,9 +277,10 @@ def test_two_tiers_under_load_and_faults(
 
 
 @contextlib.contextmanager
-def seeded(seed: int, faults: Faults) -> Iterator[None]:
+def seeded(seed: int, faults: Faults, vitals: Sequence[Vitals]) -> Iterator[None]:
     """What fails tells what was done."""
     try:
         yield
     except AssertionError as e:
-        raise AssertionError(f"{e}\nwith the seed {seed}, after {dict(faults.done)}") from e
+        begun = f"{len(vitals)} rounds, {[*vitals[:1], *vitals[-1:]]}"
+        raise AssertionError(f"{e}\nwith the seed {seed}, after {begun}, {dict(faults.done)}") from e

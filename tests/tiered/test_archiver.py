@@ -22,12 +22,15 @@ from ml_dash.errors import Conflict, NotFound, Unavailable
 from ml_dash.model import LOGS, METRICS, TRACKS, Batch, RunKey, RunPatch, SeriesKey
 from ml_dash.store import commit
 from ml_dash.store.archiver import STEPS
+from ml_dash.store.due import Due
 from ml_dash.store.tier_keys import first_in, series_id
 from ml_dash.store.tiered import TieredStore
 from tests.server.cutting_proxy import Answer, CuttingProxy
 from tests.tiered.tiers import Tiers
 
 THRESHOLD = 20
+LEASE = 0.2
+"""Seconds; short, since tests wait for its end."""
 WRITER = "w"
 
 
@@ -53,7 +56,7 @@ class Scene:
 
     def open(self, on_step: Callable[[str], None] = lambda _: None, **options: Any) -> TieredStore:
         """A store whose archiver takes what is due at once, also from one that died 0.2 s ago."""
-        some: dict[str, Any] = {"threshold": THRESHOLD, "patience": 0.0, "lease": 0.2} | options
+        some: dict[str, Any] = {"threshold": THRESHOLD, "patience": 0.0, "lease": LEASE} | options
         store = self.tiers.store(on_step=lambda step, _: on_step(step), **some)
         self.stores.append(store)
         return store
@@ -264,7 +267,7 @@ def test_a_writer_whose_log_went_its_own_way_is_found_out_from_the_chunk(scene: 
 def test_a_mark_for_a_series_that_is_not_long_is_dropped(scene: Scene) -> None:
     """As one that came twice from two servers."""
     scene.write(5)
-    scene.store.hot.mark_due({scene.sid: scene.series})
+    Due(scene.store.hot).mark({scene.sid: scene.series})
     assert scene.archive() == 0
     scene.settled(hot=5)
 
@@ -295,7 +298,7 @@ def test_what_was_done_is_counted(scene: Scene) -> None:
     assert counts.archive_queue.value == 0
 
 
-def test_what_waits_is_measured(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_is_measured(scene: Scene) -> None:
     """How many series, and since when."""
     scene.write(30)
     store = scene.open(patience=1000.0)
@@ -330,7 +333,7 @@ def test_dying_again_and_again_is_no_worse(scene: Scene) -> None:
     """In every step in turn, with rows in between."""
     for step in STEPS:
         scene.write(THRESHOLD)
-        time.sleep(0.21)
+        time.sleep(LEASE * 1.05)
         with pytest.raises(Died):
             scene.open(dies_at(step)).archiver.run_once()
         scene.check()
@@ -358,7 +361,7 @@ def test_an_archiver_that_stood_still_in_a_step_does_no_harm(scene: Scene, step:
 
     def meanwhile(name: str) -> None:
         if name == step:
-            time.sleep(0.21)
+            time.sleep(LEASE * 1.05)
             if grows:
                 scene.write(25)
             scene.archive()
@@ -435,7 +438,7 @@ def test_an_object_that_is_lost_before_its_rows_are_sealed_is_made_again(
     assert "made again" in caplog.text
 
 
-def test_an_object_that_does_not_read_back_is_not_believed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_object_that_does_not_read_back_is_not_believed(scene: Scene) -> None:
     """A store that took it and lost it: nothing is entered, the rows stay, it is tried again."""
     scene.write(30)
 
@@ -504,7 +507,7 @@ def test_a_deletion_that_was_cut_short_is_finished(scene: Scene) -> None:
 
 
 @pytest.fixture
-def proxied(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Scene, CuttingProxy]]:
+def proxied(scene: Scene) -> Iterator[tuple[Scene, CuttingProxy]]:
     """S3 behind a proxy, for stores that are opened from now on."""
     with CuttingProxy(scene.tiers.place.endpoint) as proxy:
         scene.tiers.place = scene.tiers.place.through(proxy.url)

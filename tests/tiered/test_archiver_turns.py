@@ -89,16 +89,16 @@ def test_a_series_that_never_ends_lets_the_others_go_first(store: TieredStore, m
     write(store, slow, 0, THRESHOLD)
     store.hot.due.update_one({"_id": series_id(fast)}, {"$set": {"at": 0}})
     most = 0
-    find = store.hot.yield_due
+    give_way = store.archiver._due.give_way
 
-    def yield_due(sid: bytes, *args: Any) -> None:
+    def given_way(sid: bytes, *args: Any) -> None:
         nonlocal most
-        find(sid, *args)
+        give_way(sid, *args)
         mark = store.hot.due.find_one({"_id": sid})
         assert mark is not None
         most = max(most, len(mark["keys"]))
 
-    monkeypatch.setattr(store.hot, "yield_due", yield_due)
+    monkeypatch.setattr(store.archiver._due, "give_way", given_way)
     assert store.archiver.run_once() == 21
     assert order.index(slow) <= 2
     assert most == 0

@@ -12,7 +12,9 @@ from pymongo import errors
 
 from ml_dash.errors import NotFound, Unavailable
 from ml_dash.model import Appended, Batch, RunKey, RunPatch, SeriesKey
-from ml_dash.store.hot import MARKED_EVERY, Hot
+from ml_dash.store.due import Due
+from ml_dash.store.hot import Hot
+from ml_dash.store.hot_documents import MARKED_EVERY
 from ml_dash.store.tier_keys import series_id
 from ml_dash.store.tiered import TieredStore
 from tests.tiered.clients import make_series, row
@@ -100,7 +102,7 @@ def test_a_run_that_is_gone_costs_the_others_of_the_call_nothing(store: TieredSt
     assert lines(store, kept)[-4:] == rows(3, 0, 4)
 
 
-def test_a_head_that_outlived_its_run_takes_no_rows(store: TieredStore, tiers: Tiers) -> None:
+def test_a_head_that_outlived_its_run_takes_no_rows(store: TieredStore) -> None:
     """A server that stood still while the run was deleted, and died after it made a head for it: nobody adds to that."""
     run = store.put_run(RunKey("", "faults", "gone"), RunPatch()).id
     store.delete_run(run)
@@ -184,7 +186,7 @@ def test_rows_of_nobody_that_are_archived_at_once_are_told_where_they_are(
 
         def states(self: Hot, *args: Any) -> Any:
             if waiting and waiting.pop():
-                other.hot.mark_due({series_id(series): series})
+                Due(other.hot).mark({series_id(series): series})
                 assert other.archiver.run_once() == 1
             return real(self, *args)
 

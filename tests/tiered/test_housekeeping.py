@@ -17,7 +17,8 @@ from pymongo.collection import Collection
 from ml_dash.errors import NotFound, Unavailable
 from ml_dash.model import METRICS, Batch, FilePut, Run, RunKey, RunPatch, SeriesKey, SeriesMeta
 from ml_dash.store import commit, file_strays, wire
-from ml_dash.store.hot import EPOCH, Hot
+from ml_dash.store.hot import Hot
+from ml_dash.store.hot_documents import EPOCH
 from ml_dash.store.housekeeping import Chore, Housekeeping
 from ml_dash.store.memory import MemoryStore
 from ml_dash.store.tier_keys import LAST, place, record_key, series_id

@@ -146,7 +146,7 @@ def test_a_run_that_is_deleted_but_not_freed_stays_deleted(shop: Shop) -> None:
     assert shop.recover()[shop.long.id].record == "deleted"
     with pytest.raises(NotFound):
         shop.store.read(shop.series(), 0, None)
-    shop.store.free_deleted()
+    shop.store.tend()
     assert shop.listed("chunks/") == []
 
 
@@ -165,7 +165,7 @@ def test_a_deletion_of_which_a_copy_has_one_half_counts(shop: Shop, half: str) -
         shop.store.append([Batch(shop.series(), [row(METRICS, 60)], "w", 60)])
     with pytest.raises(NotFound):
         shop.store.get_run(shop.long.id)
-    shop.store.free_deleted()
+    shop.store.tend()
     assert shop.listed("chunks/") == shop.listed("files/") == shop.listed("runs/") == []
     assert shop.verify() == []
 

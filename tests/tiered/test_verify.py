@@ -250,7 +250,7 @@ def test_what_deleted_runs_have_left_is_told_of(shop: Shop) -> None:
     shop.store._runs.bury(shop.long.id)
     shop.store.hot.delete_heads(shop.long.id)
     assert ("unfreed", f"run {shop.long.id}") in {(one.state, one.where) for one in shop.verify()}
-    shop.store.free_deleted()
+    shop.store.tend()
     assert shop.verify() == []
 
 

@@ -214,7 +214,7 @@ def test_what_makes_no_sense(source):
     assert len(samples.sample(source, "value", None, 50, 50, 10)) == 0
 
 
-def test_a_manifest_that_lacks_a_chunk_or_is_damaged(source):
+def test_a_manifest_that_lacks_a_chunk_or_is_damaged():
     """Neither a hole nor bytes that are no rollup are passed over."""
     whole = Source(some_rows(20_000), [5_000, 12_000, 20_000])
     for damage in (

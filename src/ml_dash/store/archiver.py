@@ -36,7 +36,9 @@ from ml_dash.store import chunk
 from ml_dash.store.buckets import add_marks, live_chain, rows_of, ticks_of
 from ml_dash.store.cold import Cold
 from ml_dash.store.counts import Counts
-from ml_dash.store.hot import LIVE, Document, Head, Hot, decode_marks, encode_marks, key_of
+from ml_dash.store.due import Due
+from ml_dash.store.hot import Hot
+from ml_dash.store.hot_documents import LIVE, Document, Head, decode_marks, encode_marks, key_of
 from ml_dash.store.marks import Mark
 from ml_dash.store.tier_keys import chunk_key, first_in, first_of, place
 
@@ -105,6 +107,7 @@ class Archiver:
         keep_record: Callable[[str], None] = lambda _run: None,
     ) -> None:
         self._hot = hot
+        self._due = Due(hot)
         self._cold = cold
         self._threshold = threshold
         self._threshold_bytes = threshold_bytes
@@ -129,7 +132,7 @@ class Archiver:
         away, damage. The next call begins with the next series."""
         made = 0
         while not self._ended.is_set():
-            due = self._hot.take_due(self._owner, self._patience, self._lease)
+            due = self._due.take(self._owner, self._patience, self._lease)
             if due is None:
                 break
             made += self._archive(due)
@@ -171,7 +174,7 @@ class Archiver:
                     self._measure()
 
     def _measure(self) -> None:
-        queue, lag = self._hot.backlog()
+        queue, lag = self._due.backlog()
         self._counts.archive_queue.set(queue)
         self._counts.archive_lag.set(lag)
 
@@ -195,16 +198,16 @@ class Archiver:
             settled = self._clear(sid, keys)
             self._hot.note_sealed(series.run)
             self._keep_record(series.run)
-            if not all_done or not self._hot.drop_due(sid, due["rev"]):
-                self._hot.yield_due(sid, self._owner, self._patience, settled)
+            if not all_done or not self._due.drop(sid, due["rev"]):
+                self._due.give_way(sid, self._owner, self._patience, settled)
         except _Gone:
             self._cold.delete(keys)
-            self._hot.drop_due(sid, due["rev"])
+            self._due.drop(sid, due["rev"])
         except _Stop:
             self._clear(sid, keys)
         except MlDashError:
             with suppress(Unavailable):
-                self._hot.pause_due(sid, self._owner, min(self._lease, _BACKOFF), _DOUBLED)
+                self._due.pause(sid, self._owner, min(self._lease, _BACKOFF), _DOUBLED)
             raise
         return made
 
@@ -212,9 +215,9 @@ class Archiver:
         """Keep the series, and note the objects that are about to be put. Raises `_Stop` where another archiver has it now, or its
         run was deleted, or this one is to end."""
         if self._ended.is_set():
-            self._hot.release_due(sid, self._owner)
+            self._due.release(sid, self._owner)
             raise _Stop
-        if not self._hot.renew_due(sid, self._owner, self._lease, keys):
+        if not self._due.renew(sid, self._owner, self._lease, keys):
             raise _Stop
 
     def _clear(self, sid: bytes, keys: Iterable[str]) -> list[str]:

@@ -22,7 +22,6 @@ class ColdCache:
         self.memory = memory
         self.size = 0
         self.hits = 0
-        self.misses = 0
         self._kept: OrderedDict[Piece, tuple[Any, int]] = OrderedDict()
         self._objects: dict[str, set[Piece]] = {}
         self._mutex = threading.Lock()
@@ -32,7 +31,6 @@ class ColdCache:
         with self._mutex:
             found = self._kept.get(piece)
             if found is None:
-                self.misses += 1
                 return None
             self.hits += 1
             self._kept.move_to_end(piece)

@@ -14,9 +14,8 @@ from ml_dash import codec, names
 from ml_dash.errors import CorruptData, InvalidInput
 from ml_dash.model import FileRecord
 from ml_dash.store.file_pieces import Piece
+from ml_dash.store.hot_documents import Document
 from ml_dash.store.tier_keys import file_key
-
-Document = dict[str, Any]
 
 OBJECT = "record.json"
 """The last segment of the key of a record's object. No piece is called so."""

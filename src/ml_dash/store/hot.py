@@ -1,7 +1,8 @@
 """The hot tier: the documents of docs/formats/tiers.md in MongoDB, and each step on them that has to be atomic.
 
 Every write is acknowledged by a journalled majority, every read is a majority read of the primary. Which rows go where, and
-what follows from an outcome, is `commit`'s and `archiver`'s to decide; no Parquet, no S3 and no run records come in here.
+what follows from an outcome, is `commit`'s and `archiver`'s to decide; what is due is `due`'s; no Parquet, no S3 and no run records
+come in here. How a head is a document is `hot_documents`'s, what a failure means `hot_errors`'s.
 Imports PyMongo: import this module where a store is opened.
 """
 
@@ -11,56 +12,41 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from typing import Any
 
-import bson
-import msgspec
 import pymongo
 from pymongo import ReadPreference, WriteConcern, errors
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.read_concern import ReadConcern
 
-from ml_dash.errors import CorruptData, InvalidInput, PermissionDenied, Unavailable
+from ml_dash.errors import CorruptData, InvalidInput, Unavailable
 from ml_dash.model import SeriesKey
+from ml_dash.store.hot_documents import (
+    DELETED,
+    EPOCH,
+    LIVE,
+    MARKED_EVERY,
+    STALE,
+    Document,
+    Head,
+    encode_marks,
+    fresh_head,
+    head_of,
+    named,
+)
+from ml_dash.store.hot_errors import RETRY_AFTER, in_words, public
 from ml_dash.store.marks import Mark
-from ml_dash.store.tier_keys import LAST, first_of, place, series_id
+from ml_dash.store.tier_keys import LAST, first_of, place
 
-Document = dict[str, Any]
-
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-"""Before any time that is kept."""
 TIMEOUT = 15.0
 """Seconds that one operation may take, its retries over a failover included."""
-RETRY_AFTER = 1.0
 _SHARED = 1.0
 """Seconds for which one caller's failure to connect is every caller's."""
 MOST_RANGES = 200
 """Series whose buckets one query asks for."""
-MARKED_EVERY = 64
-"""Buckets of which one, at the least, carries the series' marks: what has to be read to know the series' end."""
-LIVE, DELETED = "live", "deleted"
-STALE: Document = {"stale": {"$ifNull": ["$kept", False]}}
-"""Part of a change of a run: its record in the bucket, if there is one, is older now."""
 _DUPLICATE = 11_000
-_DENIED = {13, 18, 8000}
 _WITHOUT_ROWS = dict.fromkeys(("n", "p", "t", "r", "f", "m"), 1)
-_marks = msgspec.json.Decoder(list[Mark])
-
-
-class Head(msgspec.Struct, frozen=True):
-    """What is known of a series apart from its buckets. `ms` is the wall time in force at `sealed` (0: none yet)."""
-
-    sid: bytes
-    series: SeriesKey
-    sealed: int
-    marks: dict[str, Mark]
-    ms: int
-    first_ms: int | None
-    live: bool
-    created: str
-    chunks: int = 0
 
 
 class Hot:
@@ -83,7 +69,7 @@ class Hot:
             )
         except (errors.ConfigurationError, errors.InvalidURI, errors.InvalidName) as e:
             raise InvalidInput(
-                f"mongo: expected mongodb://host:port/database?replicaSet=name; {e}. Got {_public(uri)!r}."
+                f"mongo: expected mongodb://host:port/database?replicaSet=name; {e}. Got {public(uri)!r}."
             ) from e
         self.buckets, self.heads, self.manifest = self.db["buckets"], self.db["heads"], self.db["manifest"]
         self.due, self.runs, self.overflow = self.db["due"], self.db["runs"], self.db["overflow"]
@@ -102,7 +88,7 @@ class Hot:
         """Around operations: what the driver raises becomes an error of ours. After `Unavailable` their outcome is unknown."""
         if not self._prepared:
             self._prepare()
-        with _in_words():
+        with in_words():
             yield
 
     @contextmanager
@@ -121,7 +107,7 @@ class Hot:
             if self._failed is not None and time.monotonic() - self._failed[0] < _SHARED:
                 raise Unavailable(str(self._failed[1]), RETRY_AFTER)
             try:
-                with _in_words():
+                with in_words():
                     self._make_indexes()
             except Unavailable as e:
                 self._failed = time.monotonic(), e
@@ -145,12 +131,12 @@ class Hot:
 
     def heads_of(self, sids: Iterable[bytes], session: ClientSession) -> dict[bytes, Head]:
         """The heads that are there, deleted ones among them."""
-        return {head.sid: head for head in map(_head, self.heads.find({"_id": {"$in": list(sids)}}, session=session))}
+        return {head.sid: head for head in map(head_of, self.heads.find({"_id": {"$in": list(sids)}}, session=session))}
 
     def heads_of_run(self, run: str, session: ClientSession | None = None) -> list[Head]:
         """Every series that the run has had a word or a row of."""
         with self.asking():
-            return [_head(document) for document in self.heads.find({"run": run}, session=session)]
+            return [head_of(document) for document in self.heads.find({"run": run}, session=session)]
 
     def states(self, sids: Sequence[bytes], session: ClientSession) -> dict[bytes, tuple[int, bool]]:
         """(sealed, whether it is live) of each head that is there: what has to be looked at after an insert."""
@@ -160,7 +146,7 @@ class Hot:
 
     def make_heads(self, keys: Mapping[bytes, SeriesKey], created: str, session: ClientSession) -> set[bytes]:
         """Make heads for series that have none. Gives those that this call made."""
-        documents = [{"_id": sid, **_named(key), **_fresh(sid), "created": created} for sid, key in keys.items()]
+        documents = [{"_id": sid, **named(key), **fresh_head(sid), "created": created} for sid, key in keys.items()]
         taken = _insert(self.heads, documents, session)
         return set(keys) - taken
 
@@ -168,8 +154,8 @@ class Hot:
         """Make the head of a series of which only chunks are left, as it was. False: there is one."""
         document = {
             "_id": head.sid,
-            **_named(head.series),
-            **_fresh(head.sid),
+            **named(head.series),
+            **fresh_head(head.sid),
             "created": head.created,
             "sealed": head.sealed,
             "marks": encode_marks(head.marks),
@@ -251,10 +237,6 @@ class Hot:
         fields = {"n": 1, "at": 1}
         return self.buckets.find_one({"_id": _range(sid, 0, LAST)}, fields, sort=[("_id", -1)], session=session)
 
-    def last_whole(self, sid: bytes, session: ClientSession) -> Document | None:
-        """The last bucket, with its rows."""
-        return self.buckets.find_one({"_id": _range(sid, 0, LAST)}, sort=[("_id", -1)], session=session)
-
     def lasts(self, run: str, session: ClientSession, fields: Mapping[str, int] | None = None) -> dict[bytes, Document]:
         """The last bucket, with `fields` of it (None: all, its rows among them), of each of the run's series that has any."""
         stages = [*_join({"run": run}, 1, fields), {"$project": {"last": 1}}]
@@ -328,71 +310,6 @@ class Hot:
                     query = {"_id": {"$gte": first["_id"], "$lt": place(sid, stop)}}
             found = self.manifest.find(query, chosen, session=session).sort("_id", 1)
             return [one for one in found if one["stop"] > start] if fields is None or "stop" in fields else list(found)
-
-    # ------------------------------------------------------------ what is due
-
-    def mark_due(self, keys: Mapping[bytes, SeriesKey]) -> None:
-        """Note that these series want archiving, since now by the database's clock. A mark that was there is one newer now."""
-        changes = []
-        for sid, key in keys.items():
-            new = {name: {"$ifNull": [f"${name}", {"$literal": value}]} for name, value in _named(key).items()}
-            at = {"$ifNull": ["$at", {"$toLong": "$$NOW"}]}
-            change = {"$set": {**new, "at": at, "rev": {"$add": [{"$ifNull": ["$rev", 0]}, 1]}}}
-            changes.append(pymongo.UpdateOne({"_id": sid}, [change], upsert=True))
-        with self.asking():
-            self.due.bulk_write(changes, ordered=False)
-
-    def take_due(self, owner: str, patience: float, lease: float) -> Document | None:
-        """The oldest mark that is at least `patience` (s) old and nobody holds: `owner` holds it for `lease` (s) now. The
-        database's clock counts."""
-        free = {"$expr": {"$lte": [{"$ifNull": ["$until", EPOCH]}, "$$NOW"]}}
-        old = {"$expr": {"$lte": ["$at", {"$subtract": [{"$toLong": "$$NOW"}, int(patience * 1000)]}]}}
-        take = [{"$set": {"owner": owner, "until": {"$add": ["$$NOW", int(lease * 1000)]}}}]
-        with self.asking():
-            return self.due.find_one_and_update(
-                {"$and": [free, old]}, take, sort=[("at", 1)], return_document=pymongo.ReturnDocument.AFTER
-            )
-
-    def renew_due(self, sid: bytes, owner: str, lease: float, keys: Sequence[str] = ()) -> bool:
-        """Hold it for `lease` (s) more, if `owner` still holds it, and let it name these `keys` of objects, too."""
-        change: Document = {"until": {"$add": ["$$NOW", int(lease * 1000)]}}
-        if keys:
-            change["keys"] = {"$setUnion": [{"$ifNull": ["$keys", []]}, list(keys)]}
-        with self.asking():
-            return self.due.update_one({"_id": sid, "owner": owner}, [{"$set": change}]).matched_count == 1
-
-    def drop_due(self, sid: bytes, rev: int) -> bool:
-        """Remove the mark, unless it was marked anew since it had `rev`."""
-        with self.asking():
-            return self.due.delete_one({"_id": sid, "rev": rev}).deleted_count == 1
-
-    def release_due(self, sid: bytes, owner: str) -> None:
-        """Let somebody else have it at once."""
-        with self.asking():
-            self.due.update_one({"_id": sid, "owner": owner}, {"$unset": {"until": 1, "owner": 1}})
-
-    def pause_due(self, sid: bytes, owner: str, pause: float, most: int) -> None:
-        """Let nobody have it for `pause` (s), twice as long each time in a row, `most` times at the most: others come first."""
-        tries = {"$min": [{"$ifNull": ["$tries", 0]}, most]}
-        wait = {"$multiply": [int(pause * 1000), {"$pow": [2, tries]}]}
-        change = {"owner": "", "until": {"$add": ["$$NOW", wait]}, "tries": {"$add": [tries, 1]}}
-        with self.asking():
-            self.due.update_one({"_id": sid, "owner": owner}, [{"$set": change}])
-
-    def yield_due(self, sid: bytes, owner: str, patience: float, keys: Sequence[str]) -> None:
-        """Let those have their turn first that wait as well; it names these `keys` no more."""
-        at = {"$subtract": [{"$toLong": "$$NOW"}, int(patience * 1000)]}
-        left = {"$setDifference": [{"$ifNull": ["$keys", []]}, list(keys)]}
-        change: list[Document] = [{"$set": {"at": at, "keys": left, "tries": 0}}, {"$unset": ["until", "owner"]}]
-        with self.asking():
-            self.due.update_one({"_id": sid, "owner": owner}, change)
-
-    def backlog(self) -> tuple[int, float]:
-        """How many series want archiving, and for how long (s) the oldest has."""
-        with self.asking():
-            count = self.due.estimated_document_count()
-            oldest = self.due.find_one({}, {"at": 1}, sort=[("at", 1)]) if count else None
-        return count, max(0.0, time.time() - oldest["at"] / 1000) if oldest else 0.0
 
     # ------------------------------------------------------------ runs, as far as rows need them
 
@@ -472,53 +389,6 @@ class Hot:
             self.runs.update_one({"_id": run, "state": LIVE}, [{"$set": change}])
 
 
-# ---------------------------------------------------------------- documents
-
-
-def encode_marks(marks: Mapping[str, Mark]) -> bytes:
-    """Marks as the heads and the manifest keep them."""
-    return msgspec.json.encode(list(marks.values()))
-
-
-def decode_marks(data: bytes) -> dict[str, Mark]:
-    """The inverse of `encode_marks`."""
-    return {mark.writer: mark for mark in _marks.decode(data)}
-
-
-def _head(document: Mapping[str, Any]) -> Head:
-    return Head(
-        sid=bytes(document["_id"]),
-        series=SeriesKey(document["run"], document["kind"], document["name"]),
-        sealed=document["sealed"],
-        marks=decode_marks(document["marks"]),
-        ms=document["ms"],
-        first_ms=document.get("first_ms"),
-        live=document["state"] == LIVE,
-        created=document["created"],
-        chunks=document.get("chunks", 0),
-    )
-
-
-def _fresh(sid: bytes) -> Document:
-    """A head as it begins. `begin` and `end` are the places between which a join finds the series' buckets."""
-    ends = {"begin": place(sid, 0), "end": place(sid, LAST)}
-    return {"sealed": 0, "marks": b"[]", "ms": 0, "state": LIVE, "chunks": 0, **ends}
-
-
-def _named(key: SeriesKey) -> Document:
-    return {"run": key.run, "kind": key.kind, "name": key.name}
-
-
-def key_of(document: Mapping[str, Any]) -> SeriesKey:
-    """The series that a document names."""
-    return SeriesKey(document["run"], document["kind"], document["name"])
-
-
-def new_head(series: SeriesKey) -> Head:
-    """The head of a series that has none."""
-    return Head(series_id(series), series, 0, {}, 0, None, True, "")
-
-
 def _range(sid: bytes, first: int, stop: int) -> Document:
     """Places of the series in [first, stop)."""
     return {"$gte": place(sid, max(first, 0)), "$lt": place(sid, min(stop, LAST))}
@@ -545,37 +415,3 @@ def _insert(collection: Collection[Document], documents: Sequence[Document], ses
             raise
         return {bytes(documents[one["index"]]["_id"]) for one in failed}
     return set()
-
-
-# ---------------------------------------------------------------- errors
-
-
-@contextmanager
-def _in_words() -> Iterator[None]:
-    """Let errors of the driver say what to do."""
-    try:
-        yield
-    except (errors.ConnectionFailure, errors.ExecutionTimeout, errors.WTimeoutError, errors.WaitQueueTimeoutError) as e:
-        raise Unavailable(f"MongoDB does not answer: {_short(e)}", RETRY_AFTER) from e
-    except errors.OperationFailure as e:
-        if e.code in _DENIED:
-            raise PermissionDenied(f"MongoDB refuses this server's user: {_short(e)}") from e
-        raise Unavailable(f"MongoDB failed: {_short(e)}", RETRY_AFTER) from e
-    except errors.DocumentTooLarge as e:
-        raise InvalidInput(
-            "rows: they are more than one document of MongoDB's holds (16 MB); send fewer at a time."
-        ) from e
-    except (errors.PyMongoError, bson.errors.BSONError) as e:
-        raise Unavailable(f"MongoDB failed: {_short(e)}", RETRY_AFTER) from e
-
-
-def _short(error: Exception) -> str:
-    text = str(error)
-    return text if len(text) < 300 else text[:300] + " …"
-
-
-def _public(uri: str) -> str:
-    """The URI without its password."""
-    head, at, tail = uri.rpartition("@")
-    scheme, found, _ = head.partition("://")
-    return f"{scheme}://…@{tail}" if at and found else uri

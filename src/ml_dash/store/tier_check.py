@@ -14,7 +14,8 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from ml_dash.errors import MlDashError
 from ml_dash.store.cold import Cold
-from ml_dash.store.hot import Document, Hot
+from ml_dash.store.hot import Hot
+from ml_dash.store.hot_documents import Document
 
 OLDEST = (6, 0)
 """The first version of MongoDB that all of it is tested with."""

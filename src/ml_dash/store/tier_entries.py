@@ -14,7 +14,7 @@ from ml_dash.errors import CorruptData
 from ml_dash.model import SeriesKey
 from ml_dash.store import chunk
 from ml_dash.store.archiver import LAST_ROW
-from ml_dash.store.hot import Document, decode_marks
+from ml_dash.store.hot_documents import Document, decode_marks
 from ml_dash.store.tier_keys import chunk_key, place, series_id
 
 

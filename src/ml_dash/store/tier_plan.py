@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ml_dash.store.hot import Document, Head
+from ml_dash.store.hot_documents import Document, Head
 from ml_dash.store.tier_walk import ChunkObject, index_of
 
 

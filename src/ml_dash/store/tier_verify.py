@@ -18,7 +18,8 @@ from ml_dash.errors import CorruptData, NewerFormat, NotFound
 from ml_dash.store import file_records
 from ml_dash.store.buckets import live_chain
 from ml_dash.store.cold import Cold
-from ml_dash.store.hot import LIVE, Document, Hot, decode_marks
+from ml_dash.store.hot import Hot
+from ml_dash.store.hot_documents import LIVE, Document, decode_marks
 from ml_dash.store.tier_entries import entry_of
 from ml_dash.store.tier_keys import LAST, files_prefix, first_of, place, record_key, run_prefix
 from ml_dash.store.tier_walk import Object, chunk_object, documents, folders, index_of, objects, side_by_side

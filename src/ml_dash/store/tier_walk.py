@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, TypeVar
 from pymongo.collection import Collection
 
 from ml_dash.store.cold import Cold
-from ml_dash.store.hot import Document, Hot
+from ml_dash.store.hot import Hot
+from ml_dash.store.hot_documents import Document
 from ml_dash.store.tier_keys import first_of
 
 THREADS = 8

@@ -60,6 +60,7 @@ _SERIES = 20
 """Series that a run is taken to have."""
 _log = logging.getLogger("ml_dash.store")
 THRESHOLD_BYTES = 64 << 20
+"""Bytes of lines in the hot tier from which on a series is archived, however few its points are."""
 GRACE = 600.0
 """Seconds after which a deleted run is freed once more: longer than what was under way may take."""
 _FREEING = 120.0
@@ -177,11 +178,6 @@ class TieredStore:
             with suppress(Unavailable):
                 self._runs.hold(buried, 0.0)
 
-    def free_deleted(self) -> None:
-        """Free what deleted runs have left in both tiers: a deletion may have been cut short."""
-        for buried in self._buried():
-            self._free(buried)
-
     def _buried(self) -> Iterator[Buried]:
         return self._runs.buried(_FREEING)
 
@@ -208,7 +204,7 @@ class TieredStore:
         for at in range(0, len(sids), MOST_RANGES):
             some = sids[at : at + MOST_RANGES]
             self.hot.free_series(some)
-            self._commit.forget(dict.fromkeys(some))
+            self._commit.forget(some)
             yield
         self._files.delete_all(run)
         yield
@@ -333,8 +329,6 @@ class TieredStore:
     def update_file(self, run: str, file: str, patch: FilePatch) -> FileRecord:
         self.get_run(run)
         return self._files.update_file(run, file, patch)
-
-    # ------------------------------------------------------------ threads
 
     def close(self) -> None:
         self.housekeeping.close()

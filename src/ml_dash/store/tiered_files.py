@@ -2,7 +2,7 @@
 
     files     {_id: digest of (run, file id), run, n, name: digest of prefix and filename, record: JSON, checksum, upload,
                pieces: [[name, size] …], rev, gone, gone_ms, freed}
-    uploads   {_id as above, run, checksum, upload, size, count, pieces, at}: what came of a put that may go on
+    uploads   what came of a put that may go on: see `file_uploads`
     objects   files/<run>/<digest, hex>/<upload>/<number>-<writer>: see `file_pieces`; …/record.json: see `file_records`
 
 **A put is one insert.** `n` rises by one with each file of a run, held unique by an index, and of the files of one name the one with
@@ -22,10 +22,9 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
 from hashlib import sha256
 from itertools import islice
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 from pymongo.errors import DuplicateKeyError
@@ -34,23 +33,20 @@ from ml_dash.errors import Conflict, CorruptData, FileMissing, InvalidInput, MlD
 from ml_dash.model import FilePatch, FilePut, FileRecord
 from ml_dash.store import file_records
 from ml_dash.store.checks import check_content, check_put
-from ml_dash.store.file_pieces import PIECE, FilePieces, Piece, Stream, Upload
+from ml_dash.store.file_pieces import PIECE, FilePieces, Stream, Upload
 from ml_dash.store.file_records import decode, encode, file_id, pieces_of, prefix_of
 from ml_dash.store.file_strays import ABANDONED
+from ml_dash.store.file_uploads import FileUploads, upload_id
+from ml_dash.store.hot_documents import Document
 from ml_dash.store.partial_file import may_go_on
 from ml_dash.store.patch import apply_file_patch, new_id
 from ml_dash.store.run_files import content_type_of
-from ml_dash.store.running_sums import RunningSums
-from ml_dash.store.tier_keys import file_key, files_prefix
+from ml_dash.store.tier_keys import files_prefix
 from ml_dash.times import iso
 
 if TYPE_CHECKING:
-    from hashlib import _Hash as Sum
-
     from ml_dash.store.cold import Cold
     from ml_dash.store.hot import Hot
-
-Document = dict[str, Any]
 
 LINGER = 600.0
 """Seconds that the bytes of a replaced file stay."""
@@ -84,9 +80,8 @@ class TieredFiles:
     ) -> None:
         self._hot = hot
         self._files = hot.files
-        self._uploads = hot.db["uploads"]
         self._pieces = FilePieces(cold, piece)
-        self._sums = RunningSums()
+        self._uploads = FileUploads(hot, self._pieces, check, clock)
         self._check = check
         self._clock = clock
         self._linger = linger
@@ -109,108 +104,24 @@ class TieredFiles:
         if put.id is not None and (stored := self._stored(at)) is not None:
             return self._same(stored, put.checksum or _checksum(source))
         if put.checksum is not None and may_go_on(source, put):
-            upload = self._go_on(run, at, source, put.checksum)
+            upload = self._uploads.go_on(run, at, source, put.checksum)
         else:
-            upload = self._begin(run, at, source)
+            upload = self._uploads.begin(run, at, source)
         try:
             self._look_at(run, upload, put)
         except (InvalidInput, NotFound, CorruptData):
-            self._drop(at, upload)
+            self._uploads.drop(at, upload)
             raise
         new.size_bytes, new.checksum = upload.size, upload.sum.hexdigest()
         stored = self._enter(at, new, upload)
         if stored is not None:
             if prefix_of(stored) != upload.prefix:
-                self._drop(at, upload)
+                self._uploads.drop(at, upload)
             return self._same(stored, new.checksum)
         self._still_there(run, at, upload, began)
         with suppress(Unavailable):  # the put has had its effect; the next one tidies
             self._tidy(run, at, put)
         return new
-
-    def _begin(self, run: str, at: bytes, source: BinaryIO) -> Upload:
-        """Store the whole source; of a failure nothing is left."""
-        upload = Upload(file_key(run, at.hex(), new_id()) + "/")
-        try:
-            self._pieces.store(source, upload)
-        except BaseException:
-            with suppress(MlDashError):
-                self._pieces.cold.delete_prefix(upload.prefix)
-            raise
-        return upload
-
-    def _go_on(self, run: str, at: bytes, source: BinaryIO, checksum: str) -> Upload:
-        """Store what is missing of the source, and keep what came where it fails."""
-        start = source.tell()
-        kept = self._kept(at, checksum)
-        name = kept["upload"] if kept is not None else new_id()
-        prefix, pieces = file_key(run, at.hex(), name) + "/", pieces_of(kept) if kept is not None else []
-        size = sum(piece.size for piece in pieces)
-        try:
-            total = self._sums.reach(prefix, size, partial(self._pieces.fetch, prefix, pieces))
-        except (NotFound, CorruptData) as e:
-            self._drop(at, Upload(prefix))
-            raise Unavailable(f"what was kept of an upload is damaged, and dropped: {e} Send it anew.", 0.0) from e
-        upload = Upload(prefix, pieces, total)
-        source.seek(start + size)
-
-        def keep(piece: Piece, total: Sum) -> None:
-            self._push(at, run, checksum, upload, piece)
-            self._sums.note(prefix, upload.size + piece.size, total)
-
-        try:
-            self._pieces.store(source, upload, keep)
-        except NotFound:  # the run's
-            self._drop(at, upload)
-            raise
-        if pieces and len(upload.pieces) == len(pieces):
-            self._touch(at, upload)
-        return upload
-
-    def _touch(self, at: bytes, upload: Upload) -> None:
-        """An upload that was whole already, and may be old, is not given up from now on."""
-        with self._hot.asking():
-            known = {"_id": at, "upload": _name_of(upload)}
-            there = self._uploads.update_one(known, {"$set": {"at": int(self._clock() * 1000)}}).matched_count
-            if not there and self._files.find_one(known, {"_id": 1}) is None:
-                raise Unavailable("what was kept of the upload had been given up. Send it anew.", 0.0)
-
-    def _kept(self, at: bytes, checksum: str) -> Document | None:
-        with self._hot.asking():
-            kept = self._uploads.find_one({"_id": at})
-        if kept is None or kept["checksum"] == checksum:
-            return kept
-        self._drop(at, Upload(file_key(kept["run"], at.hex(), kept["upload"]) + "/"))
-        return None
-
-    def _push(self, at: bytes, run: str, checksum: str, upload: Upload, piece: Piece) -> None:
-        """Note that a piece is there, unless another writer of the same upload has come further."""
-        count, now, name = len(upload.pieces), int(self._clock() * 1000), _name_of(upload)
-        with self._hot.asking():
-            if count:
-                change = {
-                    "$push": {"pieces": list(piece)},
-                    "$inc": {"count": 1, "size": piece.size},
-                    "$set": {"at": now},
-                }
-                done = self._uploads.update_one({"_id": at, "upload": name, "count": count}, change).matched_count == 1
-            else:
-                done = self._first(
-                    {"_id": at, "run": run, "checksum": checksum, "upload": name}
-                    | {"size": piece.size, "count": 1, "pieces": [list(piece)], "at": now}
-                )
-        if not done:
-            with suppress(Unavailable):
-                self._pieces.cold.delete([upload.prefix + piece.name])
-            self._check(run)  # its deletion takes uploads along
-            raise Unavailable("the same file is being sent by somebody else as well; try again.", 0.0)
-
-    def _first(self, kept: Document) -> bool:
-        try:
-            self._uploads.insert_one(kept)
-        except DuplicateKeyError:
-            return False
-        return True
 
     def _look_at(self, run: str, upload: Upload, put: FilePut) -> None:
         """See that every byte is there, and that it is what it was to be."""
@@ -219,17 +130,9 @@ class TieredFiles:
             self._check(run)  # its deletion takes objects along
             raise CorruptData(f"{self._pieces.cold.url}/{upload.prefix}", 0, wrong)
 
-    def _drop(self, at: bytes, upload: Upload) -> None:
-        """Remove an upload that no record names."""
-        self._sums.forget(upload.prefix)
-        with self._hot.asking():
-            self._uploads.delete_one({"_id": at, "upload": _name_of(upload)})
-        with suppress(Unavailable):
-            self._pieces.cold.delete_prefix(upload.prefix)
-
     def _enter(self, at: bytes, new: FileRecord, upload: Upload) -> Document | None:
         """Insert the record; the one that holds its id, if there is one."""
-        document = file_records.document(new, _name_of(upload), [list(piece) for piece in upload.pieces], 0)
+        document = file_records.document(new, upload_id(upload), [list(piece) for piece in upload.pieces], 0)
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
             with self._hot.asking():
@@ -253,8 +156,8 @@ class TieredFiles:
                 f"file {decode(stored).id!r}: other content is stored under this id (sha256 {stored['checksum']}, not "
                 f"{checksum}). Put it under another id."
             )
-        with suppress(Unavailable), self._hot.asking():
-            self._uploads.delete_one({"_id": stored["_id"]})
+        with suppress(Unavailable):
+            self._uploads.done(stored["_id"])
         if not stored["gone"] and self._is_replaced(stored):
             self._retire(stored, int(self._clock() * 1000))
             stored = self._stored(stored["_id"]) or stored
@@ -281,8 +184,8 @@ class TieredFiles:
     def _withdraw(self, at: bytes, upload: Upload) -> None:
         """Take the record back."""
         with self._hot.asking():
-            self._files.delete_one({"_id": at, "upload": _name_of(upload)})
-        self._drop(at, upload)
+            self._files.delete_one({"_id": at, "upload": upload_id(upload)})
+        self._uploads.drop(at, upload)
 
     def _tidy(self, run: str, at: bytes, put: FilePut) -> None:
         """After a put: what it replaced is gone, and what was replaced long ago is freed."""
@@ -290,8 +193,7 @@ class TieredFiles:
         if new is not None:
             self._retire_before(new)
         if put.id is not None and put.checksum is not None:
-            with self._hot.asking():
-                self._uploads.delete_one({"_id": at})
+            self._uploads.done(at)
         for one in islice(self.overdue({"run": run}), _AT_ONCE):
             self.free(one)
 
@@ -360,8 +262,8 @@ class TieredFiles:
 
     def delete_all(self, run: str) -> None:
         """Remove every file of a run that is deleted. To be made again where it raises."""
+        self._uploads.forget_run(run)
         with self._hot.asking():
-            self._uploads.delete_many({"run": run})
             self._files.delete_many({"run": run})
         self._pieces.cold.delete_prefix(files_prefix(run))
 
@@ -454,8 +356,7 @@ class TieredFiles:
             )
             self._files.create_index([("gone_ms", 1)], partialFilterExpression=gone, name="freed")
             self._files.create_index([("run", 1), ("gone_ms", 1)], partialFilterExpression=gone, name="freed_run")
-            self._uploads.create_index([("run", 1)], name="run")
-            self._uploads.create_index([("at", 1)], name="at")
+        self._uploads.prepare()
         self._prepared = True
 
 
@@ -464,10 +365,6 @@ class TieredFiles:
 
 def _namesakes(stored: Document) -> Document:
     return {"run": stored["run"], "name": stored["name"]}
-
-
-def _name_of(upload: Upload) -> str:
-    return upload.prefix.rstrip("/").rpartition("/")[2]
 
 
 # ---------------------------------------------------------------- records

@@ -16,7 +16,8 @@ from pymongo import errors
 from ml_dash.errors import InvalidInput, NotFound, Unavailable
 from ml_dash.model import LOST_AFTER, Attempt, Run, RunKey, RunPatch, RunQuery
 from ml_dash.store import wire
-from ml_dash.store.hot import DELETED, EPOCH, LIVE, STALE, Document, Hot
+from ml_dash.store.hot import Hot
+from ml_dash.store.hot_documents import DELETED, EPOCH, LIVE, STALE, Document
 from ml_dash.store.patch import apply_patch, is_known, new_run
 
 TRIES = 100

@@ -24,7 +24,8 @@ from ml_dash.model import LOGS, METRICS, TRACKS, ColumnsPage, Page, SeriesInfo, 
 from ml_dash.store import wire
 from ml_dash.store.buckets import rows_of, ticks_of
 from ml_dash.store.cold import Cold
-from ml_dash.store.hot import Document, Head, Hot
+from ml_dash.store.hot import Hot
+from ml_dash.store.hot_documents import Document, Head
 from ml_dash.store.tier_keys import field_key, first_of, series_id
 from ml_dash.times import iso
 

@@ -14,7 +14,8 @@ import pymongo
 
 from ml_dash import codec
 from ml_dash.model import SeriesInfo
-from ml_dash.store.hot import EPOCH, LIVE, Document, Hot
+from ml_dash.store.hot import Hot
+from ml_dash.store.hot_documents import EPOCH, LIVE, Document
 
 MOST = 1 << 20
 """Bytes of a summary that is kept; a larger one is made anew each time."""
