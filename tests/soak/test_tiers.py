@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,7 +25,7 @@ from pymongo import MongoClient
 
 import ml_dash
 from ml_dash import Experiment
-from ml_dash.errors import NotFound
+from ml_dash.errors import MlDashError, NotFound, Unavailable
 from ml_dash.model import RunKey, SeriesKey
 from ml_dash.store.remote import RemoteStore
 from ml_dash.sync import Sender, tasks
@@ -183,7 +184,7 @@ class Soak:
         assert reader.reads
         self._look([one.log for one in appenders], some)
         training.send_the_rest()
-        training.check()
+        until(partial(answered, training.check), "the run can be read", BEHIND)
         if number % 2:
             self._delete(some[0].run, number)
         server = self._servers[0]
@@ -224,6 +225,14 @@ class Soak:
     def _database(self) -> Iterator[Any]:
         with MongoClient[dict[str, Any]](self._tiers.uri) as client:
             yield client.get_default_database()
+
+
+def answered(look: Callable[[], None]) -> bool:
+    """Whether `look` had its answers; what it finds wrong it raises. On a busy machine S3 may not answer within a server's patience."""
+    with contextlib.suppress(Unavailable):
+        look()
+        return True
+    return False
 
 
 def resident(pid: int) -> int:
@@ -281,6 +290,6 @@ def seeded(seed: int, faults: Faults, vitals: Sequence[Vitals]) -> Iterator[None
     """What fails tells what was done."""
     try:
         yield
-    except AssertionError as e:
+    except (AssertionError, MlDashError) as e:
         begun = f"{len(vitals)} rounds, {[*vitals[:1], *vitals[-1:]]}"
         raise AssertionError(f"{e}\nwith the seed {seed}, after {begun}, {dict(faults.done)}") from e
