@@ -446,11 +446,11 @@ def test_check_tells_of_a_bucket_that_is_not_there(place: Place) -> None:
 def test_check_tells_of_a_wrong_endpoint(place: Place, proxy: CuttingProxy) -> None:
     """Nobody there; something else there; TLS where there is none."""
     proxy.refuse()
-    assert "cannot be reached" in Cold(place.url, endpoint=proxy.url, timeout=1.0).check()
+    assert "cannot be reached" in Cold(place.url, endpoint=proxy.url, timeout=5.0).check()
     proxy.listen()
-    assert "cannot be reached" in Cold(place.url, endpoint=proxy.url.replace("http:", "https:"), timeout=1.0).check()
+    assert "cannot be reached" in Cold(place.url, endpoint=proxy.url.replace("http:", "https:"), timeout=5.0).check()
     proxy.otherwise = Answer(200, b"<html>Welcome</html>", headers={"Content-Type": "text/html"})
-    assert "not an object store" in Cold(place.url, endpoint=proxy.url, timeout=1.0).check()
+    assert "not an object store" in Cold(place.url, endpoint=proxy.url, timeout=5.0).check()
 
 
 def test_check_tells_of_clocks_that_are_apart(place: Place, far: Cold, proxy: CuttingProxy) -> None:

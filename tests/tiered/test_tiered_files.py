@@ -349,7 +349,7 @@ class TestFaults(_Services):
     def test_s3_is_away(self, run: str, noise: bytes) -> None:
         """`Unavailable` within a bounded time, the file that is there stays, and the put works once S3 is back."""
         with CuttingProxy(self.place.endpoint) as proxy:
-            store = self.made(endpoint=proxy.url, cold_timeout=1.0)
+            store = self.made(endpoint=proxy.url, cold_timeout=4.0)
             old = store.put_file(run, io.BytesIO(b"old"), FilePut("f"))
             proxy.refuse()
             began = time.monotonic()
@@ -361,7 +361,7 @@ class TestFaults(_Services):
             assert time.monotonic() - began < 60
             proxy.listen()
             assert same(store.find_files(run), [old])
-            time.sleep(1.1)
+            time.sleep(1.1)  # `Cold` lets one call a second through while S3 is away
             assert contents(store, run, store.put_file(run, io.BytesIO(noise), FilePut("f"))) == noise
             store.close()
 
