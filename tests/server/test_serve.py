@@ -330,10 +330,14 @@ def test_what_was_acknowledged_survives_a_kill_and_comes_once(tmp_path: Path) ->
         run = put_run(server)
         series = SeriesKey(run, "metrics", "m")
         done = threading.Event()
+        reached = 0
 
         def kill() -> None:
             while not done.is_set():
+                goal = reached + 200  # on a busy machine a life would otherwise end before its first answer
                 time.sleep(0.3)
+                while reached < goal and not done.is_set():
+                    time.sleep(0.01)
                 server.kill()
                 server.restart()
 
@@ -346,6 +350,7 @@ def test_what_was_acknowledged_survives_a_kill_and_comes_once(tmp_path: Path) ->
                     body = encode_batches([Batch(series, sent, "w" * 32, seq)])
                     while not _acknowledged(client, server.url, body):
                         time.sleep(0.01)
+                    reached = seq
         finally:
             done.set()
             killer.join()
