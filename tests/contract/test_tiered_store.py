@@ -50,9 +50,10 @@ class Tiers:
                 if before is None:
                     return []
                 rows = self._cold(database, sid, before["sealed"], series.kind)
-                found = self._hot(database, sid, before["sealed"], series.kind)
+                found = self._buckets(database, sid, before["sealed"])
+                # Rows that were archived between the looks are in neither: only a look at a head that stood still counts.
                 if database.heads.find_one({"_id": sid}) == before:
-                    return rows + found
+                    return rows + self._hot(found, before["sealed"], series.kind)
 
     def _cold(self, database: Any, sid: bytes, sealed: int, kind: str) -> list[dict[str, Any]]:
         place = {"$gte": sid + bytes(8), "$lt": sid + sealed.to_bytes(8, "big")}
@@ -65,10 +66,13 @@ class Tiers:
         assert len(rows) == sealed
         return rows
 
-    def _hot(self, database: Any, sid: bytes, sealed: int, kind: str) -> list[dict[str, Any]]:
+    def _buckets(self, database: Any, sid: bytes, sealed: int) -> list[dict[str, Any]]:
         place = {"$gte": sid + sealed.to_bytes(8, "big"), "$lt": sid + b"\xff" * 8}
+        return list(database.buckets.find({"_id": place}).sort("_id", 1))
+
+    def _hot(self, buckets: list[dict[str, Any]], sealed: int, kind: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
-        for bucket in database.buckets.find({"_id": place}).sort("_id", 1):
+        for bucket in buckets:
             first = int.from_bytes(bucket["_id"][16:], "big")
             assert first == sealed + len(rows)
             lines = zstandard.ZstdDecompressor().decompress(bucket["z"]).split(b"\n")[:-1]
