@@ -325,21 +325,24 @@ def _connects(port: int) -> bool:
 
 
 def test_what_was_acknowledged_survives_a_kill_and_comes_once(tmp_path: Path) -> None:
-    """Each batch is sent until it is acknowledged, to a server that is killed again and again."""
+    """Each batch is sent until it is acknowledged, to a server that is killed six times, at any moment of a request."""
     with ServerProcess(tmp_path) as server:
         run = put_run(server)
         series = SeriesKey(run, "metrics", "m")
-        done = threading.Event()
-        reached = 0
+        over = threading.Event()
+        due = threading.Semaphore(0)
+        moments = [0.0, 0.001, 0.002, 0.005, 0.01, 0.02]
+        killed: list[float] = []
 
         def kill() -> None:
-            while not done.is_set():
-                goal = reached + 200  # on a busy machine a life would otherwise end before its first answer
-                time.sleep(0.3)
-                while reached < goal and not done.is_set():
-                    time.sleep(0.01)
+            for moment in moments:
+                due.acquire()
+                if over.is_set():
+                    return
+                time.sleep(moment)
                 server.kill()
                 server.restart()
+                killed.append(moment)
 
         killer = threading.Thread(target=kill)
         killer.start()
@@ -350,10 +353,14 @@ def test_what_was_acknowledged_survives_a_kill_and_comes_once(tmp_path: Path) ->
                     body = encode_batches([Batch(series, sent, "w" * 32, seq)])
                     while not _acknowledged(client, server.url, body):
                         time.sleep(0.01)
-                    reached = seq
+                    if seq % 500 == 250:
+                        due.release()
+            killer.join(120)
         finally:
-            done.set()
+            over.set()
+            due.release()
             killer.join()
+        assert killed == moments
         assert server.stop() == 0
     store = LocalStore(tmp_path)
     rows = [json.loads(line) for line in store.read(series, 0, None).lines.splitlines()]
