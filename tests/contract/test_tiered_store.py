@@ -25,6 +25,7 @@ from tests.contract import machine
 from tests.server.live import live
 from tests.services.s3 import Place
 from tests.tiered.chunk_reader import rows_of
+from tests.tiered.stored import look
 
 QUICK: dict[str, Any] = {"threshold": 7, "patience": 0.0, "poll": 0.01, "lease": 5.0}
 
@@ -43,32 +44,22 @@ class Tiers:
         """The lines of a series, as its chunks and buckets have them."""
         client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(self.uri)
         with client:
-            database = client.get_default_database()
-            sid = series_id(series)
-            while True:
-                before = database.heads.find_one({"_id": sid})
-                if before is None:
-                    return []
-                rows = self._cold(database, sid, before["sealed"], series.kind)
-                found = self._buckets(database, sid, before["sealed"])
-                # Rows that were archived between the looks are in neither: only a look at a head that stood still counts.
-                if database.heads.find_one({"_id": sid}) == before:
-                    return rows + self._hot(found, before["sealed"], series.kind)
+            found = look(client.get_default_database(), series_id(series))
+        if found is None:
+            return []
+        sealed = found.head["sealed"]
+        live = [bucket for bucket in found.buckets if int.from_bytes(bucket["_id"][16:], "big") >= sealed]
+        return self._cold(found.entries, sealed, series.kind) + self._hot(live, sealed, series.kind)
 
-    def _cold(self, database: Any, sid: bytes, sealed: int, kind: str) -> list[dict[str, Any]]:
-        place = {"$gte": sid + bytes(8), "$lt": sid + sealed.to_bytes(8, "big")}
+    def _cold(self, entries: list[dict[str, Any]], sealed: int, kind: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
-        for entry in database.manifest.find({"_id": place}).sort("_id", 1):
+        for entry in entries:
             assert int.from_bytes(entry["_id"][16:], "big") == len(rows)
             data = bytes(self.place.store().get(entry["key"]).bytes())
             rows += chunk_rows(data, kind, len(rows))
             assert len(rows) == entry["stop"]
         assert len(rows) == sealed
         return rows
-
-    def _buckets(self, database: Any, sid: bytes, sealed: int) -> list[dict[str, Any]]:
-        place = {"$gte": sid + sealed.to_bytes(8, "big"), "$lt": sid + b"\xff" * 8}
-        return list(database.buckets.find({"_id": place}).sort("_id", 1))
 
     def _hot(self, buckets: list[dict[str, Any]], sealed: int, kind: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []

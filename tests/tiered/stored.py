@@ -75,15 +75,30 @@ def glance(uri: str, series: SeriesKey) -> Glance:
     return Glance(head["sealed"], sum(live), len(buckets) - len(live))
 
 
-def _series(database: Any, objects: S3Store, sid: bytes) -> Stored:
-    while True:
-        head = database.heads.find_one({"_id": sid})
-        if head is None:
-            return Stored([], [], [], 0, {})
+class Look(NamedTuple):
+    """A series' documents at one moment, by index."""
+
+    head: dict[str, Any]
+    entries: list[dict[str, Any]]
+    buckets: list[dict[str, Any]]
+
+
+def look(database: Any, sid: bytes) -> Look | None:
+    """Rows that are archived between two reads are in neither: only what was read while the head stood still counts. None where
+    there is no head."""
+    while (head := database.heads.find_one({"_id": sid})) is not None:
         entries = list(database.manifest.find({"_id": _range(sid, 0, head["sealed"])}).sort("_id", 1))
         buckets = list(database.buckets.find({"_id": _range(sid, 0, (1 << 63) - 1)}).sort("_id", 1))
         if database.heads.find_one({"_id": sid}) == head:
-            break
+            return Look(head, entries, buckets)
+    return None
+
+
+def _series(database: Any, objects: S3Store, sid: bytes) -> Stored:
+    found = look(database, sid)
+    if found is None:
+        return Stored([], [], [], 0, {})
+    head, entries, buckets = found
     live = [bucket for bucket in buckets if _first(bucket) >= head["sealed"]]
     cold = _cold(entries, head["sealed"], objects)
     hot = _hot(live, head["sealed"])
