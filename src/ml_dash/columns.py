@@ -122,6 +122,11 @@ def from_rows(
     return ColumnsPage(page.start, page.count, page.total, ticks_of(page), found)
 
 
+def ticks_alone(start: int, count: int, total: int, ticks: Sequence[tuple[int, int]]) -> ColumnsPage:
+    """A page of no field."""
+    return ColumnsPage(start, count, total, np.array(ticks, dtype=np.int64).reshape(-1, 2), {})
+
+
 def most_rows(fields: Sequence[str]) -> int:
     """How many points one page has of so many fields."""
     return min(MOST_ROWS, MOST_BYTES // 8 // max(1, len(fields)))

@@ -1152,6 +1152,7 @@ def _run_anew(path: str, run: str, known: dict[str, Any]) -> tuple[dict[str, Any
         created_at=str,
         updated_at=str,
         write_protected=bool,
+        archived=bool,
         id=str,
         status=str,
     )

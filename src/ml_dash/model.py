@@ -156,6 +156,8 @@ class Run(msgspec.Struct):
     created_at: str = ""
     updated_at: str = ""
     write_protected: bool = False
+    archived: bool = False
+    """Set aside by a person: lists of people's leave it out unless they ask. Nothing else changes, and every store lists it."""
     attempts: list[Attempt] = msgspec.field(default_factory=list)
     marks: dict[str, int] = msgspec.field(default_factory=dict)
     """How far each writer's patches have reached: its id → the seq behind the last one that was applied."""
@@ -207,6 +209,7 @@ class RunPatch(msgspec.Struct, frozen=True):
     dead: tuple[str, ...] = ()
     heartbeat: str | None = None
     write_protected: bool | None = None
+    archived: bool | None = None
     host: str | None = None
     pid: int | None = None
     at: int | None = None

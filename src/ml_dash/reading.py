@@ -22,6 +22,7 @@ from ml_dash.place import Place, settle
 
 if TYPE_CHECKING:
     from ml_dash.experiment import Experiment
+    from ml_dash.store.base import Store
 
 F = TypeVar("F", bound=RunFacade)
 """Which names a user chose: `Experiment` or `Session`."""
@@ -224,12 +225,16 @@ def list_runs(
     words = _words(facade)
     if group is not None:
         check_run_name(words.group, group)
-    keeps, keeps_view = _filters(filter_)
-    key = _sort_key(sort)
-    found = _found(place, RunQuery(project=group, series=True))
-    found = [run for run in found if run.kind == words.kind and keeps(run)]
-    if key is not None:
-        found.sort(key=key)
+    store = place.open()
+    try:
+        keeps, keeps_view = _filters(filter_, store)
+        key = _sort_key(sort, store)
+        found = store.find_runs(RunQuery(project=group, series=True))
+        found = [run for run in found if run.kind == words.kind and keeps(run)]
+        if key is not None:
+            found.sort(key=key)
+    finally:
+        store.close()
     now = time.time()
     views = (_view(run, facade, place, now) for run in found)
     return RunList([view for view in views if keeps_view(view)], facade, place)
@@ -258,12 +263,13 @@ def _found(place: Place, query: RunQuery) -> list[Run]:
         store.close()
 
 
-def _filters(wanted: Any) -> tuple[Callable[[Run], Any], Callable[[Any], Any]]:
+def _filters(wanted: Any, store: Store) -> tuple[Callable[[Run], Any], Callable[[Any], Any]]:
     """What tells of a run, and of its view, whether it stays."""
     if isinstance(wanted, str):
+        from ml_dash.aggregates import FieldAggregates
         from ml_dash.query import compile_filter
 
-        return compile_filter(wanted), _all
+        return compile_filter(wanted, aggregates=FieldAggregates(store)), _all
     if wanted is not None and not callable(wanted):
         msg = f'filter: expected text, such as "params.lr < 0.01", or a function of a run; got {wanted!r}.'
         raise InvalidType(msg)
@@ -274,12 +280,13 @@ def _all(_: Any) -> bool:
     return True
 
 
-def _sort_key(sort: str | None) -> Callable[[Run], Any] | None:
+def _sort_key(sort: str | None, store: Store) -> Callable[[Run], Any] | None:
     if sort is None:
         return None
+    from ml_dash.aggregates import FieldAggregates
     from ml_dash.query import sort_key
 
-    return sort_key(sort)
+    return sort_key(sort, FieldAggregates(store))
 
 
 def _view(run: Run, facade: type[F], place: Place, now: float) -> RunView[F]:

@@ -191,16 +191,34 @@ class RunContract(Harness):
             folder="/old",
             metadata={"a": 1, "b": {"c": 2}},
             write_protected=True,
+            archived=True,
         )
         store.update_run(run, everything)
         store.update_run(run, RunPatch())
         kept = store.get_run(run)
         assert (kept.description, kept.tags, kept.bindrs, kept.folder) == ("old", ["a", "b"], ["x"], "/old")
-        assert (kept.metadata, kept.write_protected) == ({"a": 1, "b": {"c": 2}}, True)
-        store.update_run(run, RunPatch(description="", tags=[], metadata={"b": 3}, write_protected=False))
+        assert (kept.metadata, kept.write_protected, kept.archived) == ({"a": 1, "b": {"c": 2}}, True, True)
+        store.update_run(
+            run, RunPatch(description="", tags=[], metadata={"b": 3}, write_protected=False, archived=False)
+        )
         new = store.get_run(run)
         assert (new.description, new.tags, new.bindrs, new.metadata) == ("", [], ["x"], {"b": 3})
-        assert not new.write_protected
+        assert (new.write_protected, new.archived) == (False, False)
+
+    def test_an_archived_run_is_there_as_before(self, store: Store, second: Store, run: str) -> None:
+        """It is marked and no more: found by every way, written to, started anew, which does not take the mark away; and it can be
+        taken back."""
+        assert not store.get_run(run).archived
+        key = store.update_run(run, RunPatch(archived=True)).key
+        for one in (store, second):
+            assert [(found.id, found.archived) for found in one.find_runs(RunQuery(None, key.project))] == [(run, True)]
+            assert one.get_run(key).archived
+        store.append([Batch(SeriesKey(run, METRICS, "m"), rows_of(range(3)))])
+        again = store.put_run(key, RunPatch(join="p1"))
+        assert (again.id, again.archived, again.status) == (run, True, "RUNNING")
+        assert second.read(SeriesKey(run, METRICS, "m"), 0, None).count == 3
+        assert not second.update_run(run, RunPatch(archived=False)).archived
+        assert [found.archived for found in store.find_runs(RunQuery())] == [False]
 
     def test_params_merge_a_key_at_a_time(self, store: Store, run: str) -> None:
         """The last write of a key wins, other keys stay; the version rises with each change but not with a retry."""

@@ -80,6 +80,7 @@ patches = st.builds(
     tags=tags,
     folder=short_text,
     metadata=metadata,
+    archived=st.none() | st.booleans(),
     params=st.none() | st.dictionaries(st.sampled_from(["lr", "model.depth", "model"]), values, max_size=2),
     series=st.lists(
         st.builds(

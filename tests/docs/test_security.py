@@ -9,6 +9,7 @@ from ml_dash.server.connection import Waits
 from ml_dash.server.edge import MAX_HEAD
 from ml_dash.server.limits import MB, Limits
 from ml_dash.server.readiness import MIN_FREE
+from ml_dash.server.session import LARGEST
 from ml_dash.server.settings import Settings
 from tests.docs.pages import page
 
@@ -24,6 +25,7 @@ COMMAND = page("docs/guides/cli.md").text
         f"| path, query and headers | {MAX_HEAD // 1024} KB; {Waits().head:.0f} s to send them |",
         f"| an append's body | {LIMITS.body // MB} MB (`--max-body`), {LIMITS.decoded // MB} MB decompressed |",
         f"| another JSON body | {LIMITS.record // MB} MB |",
+        f"| the body with which somebody signs in | {LARGEST // 1024} KB |",
         f"| all bodies in memory together | {LIMITS.in_flight // MB} MB, then 503: come again |",
         f"| a client that pauses in the middle of a body | {LIMITS.stall:.0f} s |",
         f"| a client that takes nothing of its answer | {Waits().reading:.0f} s at most |",

@@ -417,6 +417,24 @@ def test_the_rest_of_a_download(api: httpx.Client, file: str) -> None:
     assert (answer.status_code, answer.content) == (206, CONTENT[100:])
 
 
+@pytest.mark.parametrize("asked", ["{tag}", "W/{tag}", '"other", {tag}', "*"])
+@pytest.mark.parametrize("headers", [{}, {"range": "bytes=0-9"}])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_file_that_one_has(api: httpx.Client, file: str, method: str, headers: dict[str, str], asked: str) -> None:
+    """Who has the content is told so, and gets no bytes; it may be kept, and is asked for again each time."""
+    tag = api.head(f"{file}/bytes").headers["etag"]
+    answer = api.request(method, f"{file}/bytes", headers=headers | {"if-none-match": asked.format(tag=tag)})
+    assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag)
+    assert answer.headers["cache-control"] == "private, no-cache"
+    assert answer.headers["content-security-policy"] == "sandbox"
+
+
+def test_a_file_that_one_has_in_another_state(api: httpx.Client, file: str) -> None:
+    """Who has other content gets all of this one."""
+    answer = api.get(f"{file}/bytes", headers={"if-none-match": '"other"'})
+    assert (answer.status_code, answer.content) == (200, CONTENT)
+
+
 def test_a_file_is_saved_never_shown(api: httpx.Client) -> None:
     """Whatever somebody uploaded, a browser saves it, under its name, and runs nothing of it."""
     run = make_run(api)
@@ -430,6 +448,20 @@ def test_a_file_is_saved_never_shown(api: httpx.Client) -> None:
     assert answer.headers["content-security-policy"] == "sandbox"
     assert answer.headers["content-type"] == "application/octet-stream"
     assert "x-evil" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/javascript", "application/x-javascript; charset=utf-8", "TEXT/JavaScript1.5", "text/css"]
+)
+def test_a_file_is_no_code_of_a_page_of_ours(api: httpx.Client, kind: str) -> None:
+    """The page's policy lets it load scripts of its own origin, where what somebody has uploaded is, too. Browsers take none of
+    another type."""
+    run = make_run(api)
+    stored = put_file(api, run, b"alert(1)", filename="a.js", content_type=kind).json()
+    assert stored["contentType"] == kind
+    answer = api.get(f"/runs/{run}/files/{stored['id']}/bytes")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 def test_a_file_is_sent_as_it_is(api: httpx.Client, store: LocalStore) -> None:

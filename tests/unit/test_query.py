@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
+import pickle
 import random
-from typing import Any
+import re
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,8 @@ from hypothesis import strategies as st
 
 from ml_dash import query
 from ml_dash.errors import InvalidInput
-from ml_dash.model import LOST_AFTER, METRICS, TRACKS, Run, RunKey, SeriesInfo, Status
+from ml_dash.model import LOST_AFTER, METRICS, TRACKS, Attempt, Run, RunKey, SeriesInfo, Status
+from ml_dash.times import parse_iso
 
 NOW = 1_000_000.0
 
@@ -177,11 +180,60 @@ class TestFilter:
         assert not matches('status == "RUNNING"', lost)
 
     @pytest.mark.parametrize(
+        "text",
+        [
+            'status = "failed"',
+            '"Failed" == status',
+            'status in ["completed", "failed"] and status not in ("lost", "running")',
+            'status != "lost"',
+            '"fail" in status and "done" not in status',
+            "status is not None and status != params.status",
+            'params.status is None and params.word = "failed"',
+        ],
+    )
+    def test_the_case_of_a_status_does_not_count(self, text: str) -> None:
+        assert matches(text, make_run(status="FAILED", params={"word": "failed"}))
+
+    @pytest.mark.parametrize("text", ["1 in (0, 1)", '"gpu" in tags and name in ("a",)', "params.layers = (1, 2)"])
+    def test_tuples_have_a_place(self, text: str) -> None:
+        assert matches(text)
+
+    def test_what_the_table_shows_of_a_run(self) -> None:
+        run = make_run(status="FAILED")
+        run.archived = True
+        run.attempts = [
+            Attempt("1", "2025-03-01T10:00:00Z", ended_at="2025-03-01T10:00:01Z"),
+            Attempt("2", "2025-03-01T10:00:00Z", ended_at="2025-03-01T10:01:30Z"),
+        ]
+        asked = 'archived and attempts = 2 and ended_at = "2025-03-01T10:01:30Z" and kind = "experiment" and id = "a"'
+        assert matches(f"{asked} and duration = 90", run)
+
+    def test_how_long_a_run_takes(self) -> None:
+        begun = parse_iso("2025-03-01T10:00:00Z") / 1000
+        for status, beat, seconds in (("RUNNING", 60, 60), ("RUNNING", -1000, 30), ("COMPLETED", 0, 30)):
+            run = make_run(status=cast("Status", status), heartbeat_at=begun + beat)
+            run.updated_at = "2025-03-01T10:00:30Z"
+            assert query.compile_filter(f"duration = {seconds}", clock=lambda: begun + 60)(run)
+            assert matches("ended_at is None", run)
+        run.created_at = ""
+        assert matches("duration is None", run)
+
+    @pytest.mark.parametrize(
         ("text", "fault"),
         [
             ("", "is empty"),
             ("   ", "is empty"),
-            ("params.lr = 1", "is not an expression: .*, at '= 1'"),
+            ("params.lr > 0,1", 'has a comma .* a decimal point is "."'),
+            ("params.lr in 0.1, 0.2", 'has a comma .* what follows "in" goes in brackets'),
+            ("params.lr > (0, 1)", "has a comma .*, at '\\(0, 1\\)'"),
+            ("(params.lr > 0,1) and name = 'a'", "has a comma"),
+            ("status = 'done'", "none of RUNNING, COMPLETED, FAILED, CANCELLED, LOST, at \"'done'\""),
+            ("status in ['failed', 'done']", "none of RUNNING"),
+            ("tags = 'sweep'", 'tags, which are a list, with a text; say "sweep" in tags'),
+            ("'it\"s' != tags", "say 'it\"s' not in tags"),
+            ("metrics.loss.value.mim < 1", "'mim' of a field, which is none of min, max, mean, first, last, count"),
+            ("metrics.loss.value.Median < 1", "'Median' of a field"),
+            ("params.lr => 1", "is not an expression: .*, at '> 1'"),
             ("params.lr <", "is not an expression: .*, at its end"),
             ("params.lr < 1 &&", "is not an expression: .*, at '&"),
             ("(name", "is not an expression: "),
@@ -236,6 +288,17 @@ class TestFilter:
             query.compile_filter(text)
         with pytest.raises(InvalidInput, match="not str"):
             query.sort_key(text)
+
+    def test_the_sentence_is_for_whoever_sees_the_part(self) -> None:
+        with pytest.raises(query.Unreadable) as caught:
+            query.compile_filter("loss < 1 and status = 'done'")
+        assert pickle.loads(pickle.dumps(caught.value)).sentence.startswith("The filter names 'loss', which is none of")
+        with pytest.raises(query.Unreadable) as caught:
+            query.compile_filter("status = 'done'")
+        assert (
+            caught.value.sentence
+            == "The filter asks for a status that is none of RUNNING, COMPLETED, FAILED, CANCELLED, LOST."
+        )
 
     def test_a_long_flat_filter_is_fine(self) -> None:
         assert matches(" or ".join(f"params.p{i} == {i}" for i in range(150)) + " or True")
@@ -348,7 +411,13 @@ class TestProperties:
     @given(st.lists(st.tuples(OPERANDS, OPERATORS), max_size=4), OPERANDS, JSON, JSON, JSON)
     def test_a_filter_never_raises(self, links: list[tuple[str, str]], last: str, x: Any, y: Any, m: Any) -> None:
         text = " ".join(f"{operand} {op}" for operand, op in links) + " " + last
-        assert matches(text, make_run("r", {"x": x, "y": y}, {"m": {"value": m, "f": x}})) in (True, False)
+        run = make_run("r", {"x": x, "y": y}, {"m": {"value": m, "f": x}})
+        try:
+            told = query.compile_filter(text, clock=lambda: NOW)
+        except InvalidInput as error:
+            assert re.search("compares tags|asks for a status", str(error))  # noqa: PT017 - what else is read is asked
+        else:
+            assert told(run) in (True, False)
 
     @given(st.lists(JSON, max_size=6), st.booleans())
     def test_a_sort_never_raises(self, values: list[Any], descending: bool) -> None:
@@ -369,3 +438,124 @@ class TestProperties:
         for read in (query.compile_filter, query.sort_key, query.needs_series):
             with contextlib.suppress(InvalidInput):
                 read(text)
+
+
+class TestEquals:
+    """A single ``=``."""
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "params.lr = 0.01",
+            "params.lr=0.01 and name='a'",
+            "0.01 = params.lr = 0.01",
+            "name != 'a = b' and name=\"a\"",
+            "name = 'a' == 'a'",
+            'params["model.name"] = "vit" or name = "="',
+            'name = """a""" and not name = \'it\\\'s = x\'',
+            "params.lr <= 0.01 and params.lr >= 0.01",
+        ],
+    )
+    def test_means_equality(self, text: str) -> None:
+        assert matches(text) is True
+
+    def test_what_is_in_quotes_stays(self) -> None:
+        assert matches("name = 'a=b'", make_run("a=b"))
+        assert matches('name = "a==b"', make_run("a==b"))
+
+
+def asked(_run: Run, kind: str, series: str, field: str, aggregate: str) -> Any:
+    """As a store that has one series."""
+    known = {"min": -1.0, "max": 9.0, "mean": 4.0, "first": 2.0, "last": 3.0, "count": 10}
+    return known[aggregate] if (kind, series, field) == (METRICS, "loss", "value") else None
+
+
+class TestAggregates:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "metrics.loss.value.min < 0",
+            "metrics.loss.value.max = 9 and metrics.loss.value.count = 10",
+            'metrics["loss"]["value"]["first"] = 2',
+            "3 < metrics.loss.value.mean < 5",
+            "metrics.loss.acc.min is None",
+            "metrics.none.value.min is None",
+            "metrics.loss.nested.x = 2",
+        ],
+    )
+    def test_are_asked_for(self, text: str) -> None:
+        assert query.compile_filter(text, aggregates=asked)(RUN)
+
+    def test_without_somebody_to_ask_there_are_none(self) -> None:
+        assert matches("metrics.loss.value.min is None and not metrics.loss.value.min < 0")
+
+    def test_a_nested_key_of_that_name_goes_first(self) -> None:
+        run = make_run(metrics={"loss": {"value": {"min": 5, "max": None}}})
+        assert query.compile_filter("metrics.loss.value.min = 5 and metrics.loss.value.max = 9", aggregates=asked)(run)
+
+    def test_sort(self) -> None:
+        runs = [make_run(name) for name in "abc"]
+        order = {"a": 2.0, "b": None, "c": 1.0}
+
+        def of_run(run: Run, *_: str) -> Any:
+            return order[run.key.name]
+
+        keys = [query.sort_key(f"{minus}metrics.loss.value.min", of_run) for minus in ("", "-")]
+        assert [[run.id for run in sorted(runs, key=key)] for key in keys] == [["c", "a", "b"], ["a", "c", "b"]]
+
+    @pytest.mark.parametrize("aggregate", query.AGGREGATES)
+    def test_reference(self, aggregate: str) -> None:
+        text = f'metrics["train/loss"].value.{aggregate}'
+        assert query.aggregate_of(text) == (METRICS, "train/loss", "value", aggregate)
+
+    @pytest.mark.parametrize("text", ["metrics.loss.value", "params.a.b.min", "metrics.loss.value.median", "1", "-a"])
+    def test_no_reference(self, text: str) -> None:
+        with pytest.raises(InvalidInput):
+            query.aggregate_of(text)
+
+
+class TestPlaces:
+    """Where a text is wrong."""
+
+    @pytest.mark.parametrize(
+        ("text", "part"),
+        [
+            ("loss < 1", "loss"),
+            ("params.lr = 1 and loss = 1", "loss"),
+            (" \t name = COMPLETED", "COMPLETED"),
+            ("name = 'ü=ü' and params.lr + 1", "params.lr + 1"),
+            ("name = '\U0001f600' and x", "x"),
+            ("(name = 'a' and\n  nme = 'b')", "nme"),
+            ("params.lr < 0.1 and (", "("),
+            ("params.lr <", ""),
+            ("params.lr = = 1", "="),
+            ("name = 'a", "'"),
+            ("", ""),
+        ],
+    )
+    def test_of_a_filter(self, text: str, part: str) -> None:
+        with pytest.raises(query.Unreadable) as caught:
+            query.compile_filter(text)
+        begin, end = caught.value.at
+        assert text[begin:end].strip() == part
+
+    def test_of_a_sort(self) -> None:
+        with pytest.raises(query.Unreadable) as caught:
+            query.sort_key(" - name.x")
+        assert caught.value.at == (3, 9)
+
+    @given(
+        st.lists(
+            st.sampled_from(
+                ["params.a", "=", "==", "<", " ", "(", ")", "'", '"', "\n", "ü", "\U0001f600", "and", "1", "x", "."]
+            ),
+            max_size=12,
+        ).map("".join)
+    )
+    def test_are_within_the_text(self, text: str) -> None:
+        at = (0, 0)
+        try:
+            query.compile_filter(text)
+        except query.Unreadable as e:
+            at = e.at
+        assert 0 <= at[0] <= at[1] <= len(text)

@@ -212,6 +212,19 @@ def test_a_plain_run_that_goes_on_is_sent_on(spool: LocalStore, server: Failing)
     assert server.find_files(server.find_runs(RunQuery())[0].id) == []
 
 
+def test_a_run_that_was_archived_here_is_archived_there_until_that_is_taken_back(
+    spool: LocalStore, server: Failing
+) -> None:
+    """What is done here is sent; what only the server did stays as it is there."""
+    run = logged(spool)
+    for here, there in ((None, False), (True, True), (False, False), (None, True)):
+        if here is None and there:
+            server.update_run(server.find_runs(RunQuery())[0].id, RunPatch(archived=True))
+        spool.update_run(run, RunPatch(archived=here))
+        drain(Uploader(spool, spool.get_run(run), server, SERVER))
+        assert server.find_runs(RunQuery())[0].archived is there
+
+
 def test_the_end_comes_after_its_rows(spool: LocalStore, server: Failing) -> None:
     """Nobody sees a run ended who does not see all its rows."""
     run = logged(spool, 300)

@@ -81,6 +81,7 @@ def deepest() -> dict[str, Any]:
         join=st.none() | texts,
         status=st.none() | st.just("FAILED"),
         write_protected=st.none() | st.booleans(),
+        archived=st.none() | st.booleans(),
         at=st.none() | st.integers(0, 2**43),
         seq=st.none() | st.integers(0, 2**40),
     )

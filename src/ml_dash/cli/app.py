@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import ml_dash
-from ml_dash.cli import compare, doctor, export, list, plot, rm, server_group, show, sync, tail, token  # noqa: A004  commands have these names
+from ml_dash.cli import compare, doctor, export, list, plot, rm, server_group, show, sync, tail, token, ui  # noqa: A004  commands have these names
 from ml_dash.cli.ends import debugging, guarded
 from ml_dash.cli.output import complain
 
@@ -30,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _name, _command, _short in (
+    ("ui", ui.show, "The dashboard of a folder, in the browser."),
     ("list", list.list_runs, "The runs of a folder: filter, sort, choose columns."),
     ("show", show.show, "One run: parameters, series, files, log."),
     ("plot", plot.plot, "Series as a chart in the terminal."),

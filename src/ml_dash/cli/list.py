@@ -11,6 +11,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from ml_dash.aggregates import FieldAggregates
 from ml_dash.cli import output
 from ml_dash.cli.opened import is_number, open_place
 from ml_dash.cli.options import ApiKeyOption, FolderOption, JsonOption, RemoteOption
@@ -21,7 +22,7 @@ from ml_dash.cli.references import PARAMS, Reference, as_sort
 from ml_dash.errors import NotFound
 from ml_dash.model import METRICS, TRACKS, Run, RunQuery
 from ml_dash.place import Place
-from ml_dash.query import AXES, compile_filter, last_value, needs_series, sort_key
+from ml_dash.query import AXES, MISSING, compile_filter, last_value, needs_series, sort_key
 from ml_dash.store.base import Store
 
 _ON_A_TERMINAL = 20
@@ -82,8 +83,9 @@ def list_runs(
     place, store = open_place(Where(folder, remote, api_key))
     wanted = [Reference(text) for text in _split(columns)] if columns is not None else None
     order = as_sort(sort) if sort is not None else None
-    matches = compile_filter(filter_) if filter_ is not None else None
-    key = sort_key(order) if order is not None else None
+    aggregates = FieldAggregates(store)
+    matches = compile_filter(filter_, aggregates=aggregates) if filter_ is not None else None
+    key = sort_key(order, aggregates) if order is not None else None
     if limit is None:
         limit = _ON_A_TERMINAL if output.is_terminal() and not as_json else 0
     shows_series = as_json or wanted is None or any(reference.needs_series for reference in wanted)
@@ -96,7 +98,7 @@ def list_runs(
     runs = [run for run in runs if matches is None or matches(run)]
     if key is not None:
         runs = sorted(runs, key=key)
-        _warn_if_missing(str(sort), runs)
+        _warn_if_missing(str(sort), [key(run) for run in runs])
     total = len(runs)
     runs = runs[: limit or None]
     if shows_series and not all_series:
@@ -123,10 +125,10 @@ def _of_project(store: Store, root: str, project: str | None, series: bool) -> l
     return runs
 
 
-def _warn_if_missing(sort: str, runs: list[Run]) -> None:
+def _warn_if_missing(sort: str, keys: list[tuple[Any, ...]]) -> None:
     """Say that an order by what no run has is no order: it is likely misspelled."""
     text = sort.strip().removeprefix("-")
-    if text.startswith((PARAMS, METRICS, TRACKS)) and runs and all(Reference(text)(run) is None for run in runs):
+    if text.startswith((PARAMS, METRICS, TRACKS)) and keys and all(key == MISSING for key in keys):
         output.complain("warning", f"no run has {text}; the order is newest first.")
 
 

@@ -29,6 +29,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "folder": run.folder,
         "metadata": run.metadata,
         "params": run.params,
+        "archived": run.archived,
         "attempts": [msgspec.to_builtins(attempt) for attempt in run.attempts],
     }
     if run.series is not None:

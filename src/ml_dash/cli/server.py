@@ -155,7 +155,7 @@ def start(
     """Serve a folder of runs over HTTP, until Ctrl-C or SIGTERM; or, for many users, points in MongoDB and S3."""
     if context.invoked_subcommand is not None:
         return
-    with _extra():
+    with extra():
         from ml_dash.server.settings import Settings, parse_size
     tiered = mongo is not None or s3 is not None or s3_endpoint is not None
     settings = Settings(
@@ -177,7 +177,7 @@ def start(
     )
     if as_json and not check:
         raise InvalidInput("--json goes with --check; the server's log is JSON in any case.")
-    with _extra():
+    with extra():
         if check:
             _check(settings, as_json=as_json)
             return
@@ -202,14 +202,14 @@ def _check(settings: Settings, *, as_json: bool) -> None:
 
 
 @contextmanager
-def _extra() -> Iterator[None]:
-    """Around what loads the server's libraries."""
+def extra(who: str = "the server") -> Iterator[None]:
+    """Around what loads the server's libraries. `who` needs them."""
     try:
         yield
     except ModuleNotFoundError as e:
         if e.name not in _EXTRA:
             raise
-        raise MissingExtra(f"the server needs {e.name}: pip install 'ml-dash[server]'.") from None
+        raise MissingExtra(f"{who} needs {e.name}: pip install 'ml-dash[server]'.") from None
 
 
 def _split(given: Sequence[str] | None) -> tuple[str, ...]:

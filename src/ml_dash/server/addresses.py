@@ -1,4 +1,4 @@
-"""The addresses that people have of runs (`experiment.url`): each leads to the run's record, as long as there is no page of it."""
+"""The addresses that people have of runs (`experiment.url`). In a browser the dashboard is there; to a program each leads to the record."""
 
 from __future__ import annotations
 

@@ -11,18 +11,24 @@ import anyio.to_thread
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import ml_dash
 from ml_dash.errors import MlDashError
-from ml_dash.server import compat, refusals
+from ml_dash.server import compat, dashboard, refusals, session
 from ml_dash.server.addresses import add_addresses
 from ml_dash.server.api import ENDPOINTS
+from ml_dash.server.asgi import Refused
 from ml_dash.server.docs_page import add_docs
 from ml_dash.server.endpoints import Endpoint
 from ml_dash.server.limits import Limits
 from ml_dash.server.openapi import paths
+from ml_dash.server.page import Page, Pages
 from ml_dash.server.service import Service
+from ml_dash.server.session import Door, Open
+from ml_dash.store import wire
 
 if TYPE_CHECKING:
     from ml_dash.store.base import Store
@@ -31,8 +37,11 @@ _log = logging.getLogger("ml_dash.server")
 _ABOUT = "What `ml-dash` clients say to this server: docs/formats/protocol.md, call for call."
 
 
-def create_app(store: Store, limits: Limits | None = None) -> FastAPI:
-    """Serve `store`. Its owner closes it, after the application has shut down."""
+def create_app(
+    store: Store, limits: Limits | None = None, *, door: Door | None = None, page: Page | None = None, place: str = ""
+) -> FastAPI:
+    """Serve `store`. Its owner closes it, after the application has shut down. `door` is where people sign in, none where nobody is
+    asked; `page` the dashboard, by default the package's own; `place` says to people what is served."""
     service = Service(store, limits or Limits())
 
     @asynccontextmanager
@@ -51,16 +60,31 @@ def create_app(store: Store, limits: Limits | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.service = service
-    endpoints = (*ENDPOINTS, *compat.endpoints(service))
+    endpoints = (
+        *ENDPOINTS,
+        *dashboard.ENDPOINTS,
+        *session.endpoints(door or Open(), place),
+        *compat.endpoints(service),
+    )
     app.router.routes.extend(endpoint.route(service) for endpoint in endpoints)
     add_docs(app)
     add_addresses(app)
     app.add_exception_handler(MlDashError, refusals.of_store)
     app.add_exception_handler(OSError, refusals.of_store)
     app.add_exception_handler(HTTPException, refusals.of_routing)
+    app.add_exception_handler(Refused, _refused)
     app.add_middleware(Faults)
+    app.add_middleware(Pages, page=page or Page())
     app.openapi = lambda: _document(app, endpoints)  # type: ignore[method-assign]
     return app
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """For what a door refuses, as the edge would; the edge notes it."""
+    assert isinstance(error, Refused)
+    request.scope.setdefault("state", {})["refused"] = error
+    headers = {name.decode(): value.decode() for name, value in error.headers}
+    return Response(wire.dump(error.problem), error.status, headers, refusals.JSON)
 
 
 def _document(app: FastAPI, endpoints: Iterable[Endpoint]) -> dict[str, Any]:

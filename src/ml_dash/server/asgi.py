@@ -40,6 +40,14 @@ def header_values(scope: HttpScope, name: bytes) -> list[str]:
     return [value.decode("latin-1").strip() for key, value in scope["headers"] if key == name]
 
 
+def is_known(scope: HttpScope, tag: str) -> bool:
+    """Whether who asks has the content of that ETag: the answer is 304, whatever part of it was asked for."""
+    known = {
+        one.strip().removeprefix("W/") for value in header_values(scope, b"if-none-match") for one in value.split(",")
+    }
+    return tag in known or "*" in known
+
+
 async def answer(
     send: Send, status: int, body: bytes, content_type: bytes = JSON, headers: Iterable[Header] = ()
 ) -> None:

@@ -1,4 +1,5 @@
-"""Who sent a request: the token in its `Authorization` header, looked up in the tokens as they are now. No routes, no store.
+"""Who sent a request: the token in its `Authorization` header, or the cookie of somebody who has signed in with one, looked up in
+the tokens as they are now. No routes but the ones that go by rules of their own, no store.
 
 A tokens' file is looked at (one `stat`) at every request, so that a token that is made or revoked counts from the next
 one on. When in doubt the server is closed: tokens that cannot be read, or that are gone after there were some, let
@@ -17,16 +18,26 @@ import time
 from collections.abc import Callable, Collection, Sequence
 
 from ml_dash.errors import MlDashError
-from ml_dash.server import guard
+from ml_dash.server import cookie, guard
 from ml_dash.server.access_log import Log
 from ml_dash.server.asgi import Header, HttpScope, Refused, header_values
-from ml_dash.server.caller import ANYBODY, Caller
+from ml_dash.server.caller import ANYBODY, NOBODY, Caller
 from ml_dash.server.tokens import Token, TokenFile, Tokens, digest
 from ml_dash.store.wire import Problem
+from ml_dash.times import parse_iso
 
 _BROWSED = re.compile(r"/docs(/[^/]*)?|/openapi\.json|/metrics")
 """Where a token may also come as the password of Basic authentication, so that a browser can ask for it. Browsers send that of
 their own accord from then on, also where another site makes them: nothing may be changed here."""
+SESSION = "/api/v1/session"
+"""Where somebody without a token signs in, with the methods of `_OPEN`."""
+_OPEN = frozenset({"GET", "HEAD", "POST", "DELETE"})
+_BY_COOKIE = re.compile(r"/api/v1/.*|/docs(/[^/]*)?|/openapi\.json|/metrics", re.DOTALL)
+"""Where a cookie counts: what the page asks for, and what people look at. The published clients' routes know tokens alone."""
+_READING = frozenset({"GET", "HEAD"})
+OWN_HEADER = b"x-ml-dash"
+"""With the value 1 it comes with whatever changes something by a cookie: a form of another site cannot send it, and a script of
+one would have to be allowed to."""
 _BEARER: Header = (b"www-authenticate", b'Bearer realm="ml-dash"')
 _INVALID: Header = (b"www-authenticate", b'Bearer realm="ml-dash", error="invalid_token"')
 _BASIC: Header = (b"www-authenticate", b'Basic realm="ml-dash, the token as the password", charset="UTF-8"')
@@ -44,6 +55,7 @@ class LiveTokens:
         self._source = source
         self._log = log
         self._known: dict[str, Token] = {}
+        self._named: dict[str, Token] = {}
         self._any = False
         self.damage: str | None = None
         """Why nobody is let in, None where all is well."""
@@ -73,6 +85,7 @@ class LiveTokens:
             self._tell(f"{self._source.where} is gone or empty, and there were tokens.")
             return
         self._known = {token.sha256: token for token in tokens}
+        self._named = {token.id: token for token in tokens}
         self._any = self._any or bool(tokens)
         if self.damage is not None:
             self.damage = None
@@ -90,6 +103,10 @@ class LiveTokens:
         told = digest(secret)
         token = self._known.get(told)
         return token if token is not None and hmac.compare_digest(token.sha256, told) else None
+
+    def named(self, token: str) -> Token | None:
+        """The token with this id, valid or not."""
+        return self._named.get(token)
 
 
 class FileTokens(LiveTokens):
@@ -168,8 +185,13 @@ class Gate:
         self._attempts = attempts or Attempts()
         self._clock = clock
 
+    @property
+    def asks(self) -> bool:
+        """Whether requests need a token."""
+        return self._tokens.exist
+
     def admit(self, scope: HttpScope) -> Caller:
-        """Who sent the request. Raises `Refused`."""
+        """Who sent the request; `NOBODY` only where somebody may sign in. Raises `Refused`."""
         self._tokens.refresh()
         if self._tokens.damage is not None or not (self._local or self._tokens.exist):
             raise Refused(
@@ -181,23 +203,58 @@ class Gate:
                 ),
                 "closed",
             )
-        if not self._tokens.exist:
+        self._check_place(scope)
+        return self._caller(scope) if self._tokens.exist else ANYBODY
+
+    def admit_to_page(self, scope: HttpScope) -> Caller:
+        """`NOBODY`, who may have the page, as it holds nothing of anybody's, where the server is meant. Raises `Refused`."""
+        self._tokens.refresh()
+        self._check_place(scope)
+        return NOBODY
+
+    def _check_place(self, scope: HttpScope) -> None:
+        if not self._tokens.exist and self._local:
             guard.check_local(scope)
-            return ANYBODY
-        if self._allowed:
+        elif self._allowed:
             guard.check_host(scope, self._allowed)
-        return self._caller(scope)
+
+    def sign_in(self, scope: HttpScope, secret: str) -> tuple[Caller, str]:
+        """Who has the token with the text `secret`, and the `Set-Cookie` that keeps him signed in, "" where nobody is asked. To be called
+        for a request that was admitted. Raises `Refused`."""
+        if not self._tokens.exist:
+            return ANYBODY, ""
+        _check_own_page(scope)
+        token = self._valid(scope, secret, browsed=False)
+        left = cookie.LONGEST if token.expires is None else parse_iso(token.expires) / 1000 - self._clock()
+        value = cookie.locked(token, secret)
+        return _caller_of(token), cookie.header(
+            scope, value, max(1, int(min(left, cookie.LONGEST))), secure=_by_tls(scope)
+        )
+
+    def sign_out(self, scope: HttpScope) -> str:
+        """The `Set-Cookie` that has the browser forget. Raises `Refused`."""
+        if self._tokens.exist:
+            _check_own_page(scope)
+        return cookie.header(scope, "", 0, secure=_by_tls(scope))
 
     def _caller(self, scope: HttpScope) -> Caller:
-        browsed = _BROWSED.fullmatch(scope["path"]) is not None and scope["method"] in ("GET", "HEAD")
+        browsed = _BROWSED.fullmatch(scope["path"]) is not None and scope["method"] in _READING
         sent = header_values(scope, b"authorization")
+        if not sent and _BY_COOKIE.fullmatch(scope["path"]) and (cookies := cookie.sent(scope)):
+            return self._signed_in(scope, cookies, browsed=browsed)
+        if not sent and _may_sign_in(scope):
+            return NOBODY
         secret = _secret(sent[0], browsed=browsed) if len(sent) == 1 else None
         if secret is None:
             raise self._refused(_no_token(sent), "no token", browsed=browsed)
+        return _caller_of(self._valid(scope, secret, browsed=browsed))
+
+    def _valid(self, scope: HttpScope, secret: str, *, browsed: bool) -> Token:
+        """The token with the text `secret`. Raises `Refused` where it is none or no longer, and counts that."""
         token = self._tokens.find(secret)
         state = "unknown" if token is None else token.state(self._clock())
         if token is not None and state == "valid":
-            return Caller(token.scope, token.namespaces or None, token.id)
+            return token
         refused = self._refused(_not_valid(secret, token, state), state, browsed=browsed, invalid=True)
         refused.token = "" if token is None else token.id
         client = scope.get("client")
@@ -207,9 +264,51 @@ class Gate:
             raise Refused(429, Problem("Unavailable", message, retry_after=wait), "too many", token=refused.token)
         raise refused
 
+    def _signed_in(self, scope: HttpScope, cookies: Sequence[str], *, browsed: bool) -> Caller:
+        """Whose cookie it is. One that is not valid is not counted as a guess: it is of 256 bits, and a page that was left open
+        would have its user wait for a minute before he may sign in again."""
+        _check_own_page(scope)
+        token = cookie.opened(cookies[0], self._tokens.named) if len(cookies) == 1 else None
+        state = "unknown" if token is None else token.state(self._clock())
+        if token is not None and state == "valid":
+            return _caller_of(token)
+        if _may_sign_in(scope):
+            return NOBODY
+        refused = self._refused(_signed_out(cookies, token, state), f"cookie {state}", browsed=browsed, invalid=True)
+        refused.token = "" if token is None else token.id
+        raise refused
+
     def _refused(self, message: str, reason: str, *, browsed: bool, invalid: bool = False) -> Refused:
         ways = [_INVALID if invalid else _BEARER, *([_BASIC] if browsed else [])]
         return Refused(401, Problem("PermissionDenied", message), reason, ways)
+
+
+def _caller_of(token: Token) -> Caller:
+    return Caller(token.scope, token.namespaces or None, token.id)
+
+
+def _may_sign_in(scope: HttpScope) -> bool:
+    return scope["path"] == SESSION and scope["method"] in _OPEN
+
+
+def _by_tls(scope: HttpScope) -> bool:
+    """Whether the browser asked by https. A proxy that is not trusted tells nothing, the browser's own `Origin` does."""
+    return scope.get("scheme") == "https" or any(one.startswith("https://") for one in header_values(scope, b"origin"))
+
+
+def _check_own_page(scope: HttpScope) -> None:
+    """Raise `Refused` where not a page of this server sent a request that goes by a cookie, or might be made to get one."""
+    guard.check_own_page(scope)
+    if scope["method"] not in _READING and header_values(scope, OWN_HEADER) != ["1"]:
+        raise Refused(
+            403,
+            Problem(
+                "PermissionDenied",
+                "X-ML-Dash: a request that changes something by a cookie needs this header, with the value 1, as the dashboard's own "
+                "have it. Programs send a token: `Authorization: Bearer <token>`.",
+            ),
+            "header",
+        )
 
 
 def _secret(header: str, *, browsed: bool) -> str | None:
@@ -244,3 +343,14 @@ def _not_valid(secret: str, token: Token | None, state: str) -> str:
             f"tokens, on the user's own machine, goes by them. This server asks for one of its own. {_HOW}"
         )
     return f"the token is not one of this server's. {_HOW}"
+
+
+def _signed_out(cookies: Sequence[str], token: Token | None, state: str) -> str:
+    again = "Sign in again with a token that is valid."
+    if len(cookies) > 1:
+        return "the browser sent two cookies of one name, so that neither counts. Delete this site's cookies, then sign in again."
+    if token is not None and state == "revoked":
+        return f"the token {token.id}, with which you signed in, was revoked at {token.revoked}. {again}"
+    if token is not None:
+        return f"the token {token.id}, with which you signed in, expired at {token.expires}. {again}"
+    return f"you were signed in with a token that is not one of this server's. {again}"

@@ -14,9 +14,10 @@ SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """One request's rights. `namespaces` None covers all of them; `id` names the token in logs, "" where there is none."""
+    """One request's rights; `scope` None is none at all. `namespaces` None covers all of them; `id` names the token in logs, "" where
+    there is none."""
 
-    scope: Scope
+    scope: Scope | None
     namespaces: tuple[str, ...] | None
     id: str
 
@@ -33,9 +34,15 @@ class Caller(msgspec.Struct, frozen=True):
         """Whether what lies in `namespace` is there for this caller."""
         return self.namespaces is None or namespace in self.namespaces
 
+    def may(self, scope: Scope) -> bool:
+        """Whether the caller's scope covers `scope`."""
+        return self.scope is not None and SCOPES.index(self.scope) >= SCOPES.index(scope)
+
     def require(self, scope: Scope) -> None:
         """Raise `PermissionDenied` where the caller's scope does not cover `scope`."""
-        if SCOPES.index(self.scope) < SCOPES.index(scope):
+        if self.scope is None:
+            raise PermissionDenied("this needs a token; whoever runs the server makes one with `ml-dash token create`.")
+        if not self.may(scope):
             raise PermissionDenied(
                 f"this needs a token with the scope {scope!r}; yours has {self.scope!r}. "
                 f"Whoever runs the server makes one with `ml-dash token create --scope {scope}`."
@@ -44,3 +51,5 @@ class Caller(msgspec.Struct, frozen=True):
 
 ANYBODY = Caller("admin", None, "")
 """Who asks where nobody looks at tokens."""
+NOBODY = Caller(None, (), "")
+"""Who may do nothing but have the page and sign in."""

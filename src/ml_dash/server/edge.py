@@ -17,6 +17,7 @@ from ml_dash.server.access_log import REQUEST_ID, Log
 from ml_dash.server.asgi import App, HttpScope, Message, Receive, Refused, Send, answer, header_values, refuse
 from ml_dash.server.auth import Gate
 from ml_dash.server.metrics import CONTENT_TYPE, Metrics
+from ml_dash.server.page import ROUTE, Page
 from ml_dash.server.readiness import Readiness
 from ml_dash.store.wire import Problem, dump
 
@@ -49,7 +50,7 @@ _CLIENT_LEFT = 499
 
 class Edge:
     """`app` behind `gate`, with the routes /health, /ready and /metrics. `routes` are the templates of the app's routes by their
-    endpoints, as ASGI frameworks leave them in the scope."""
+    endpoints, as ASGI frameworks leave them in the scope; `page` is what the app serves to people without a token, too."""
 
     def __init__(
         self,
@@ -60,14 +61,19 @@ class Edge:
         log: Log,
         *,
         routes: Mapping[Any, str] | None = None,
+        page: Page | None = None,
+        ending: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        """`ending` is called when the server is about to stop: answers that have no end of their own have theirs then."""
         self._app = app
         self._gate = gate
         self._readiness = readiness
         self._metrics = metrics
         self._log = log
         self._routes = routes or {}
+        self._page = page
+        self.end = ending
         self._clock = clock
 
     async def __call__(self, scope: HttpScope, receive: Receive, send: Send) -> None:
@@ -105,14 +111,18 @@ class Edge:
                 exchange.route = path
                 await answer(exchange.send, 200, b'{"status": "ok"}')
                 return
-            caller = self._gate.admit(scope)
+            for_page = self._page is not None and self._page.is_asked(scope)
+            caller = self._gate.admit_to_page(scope) if for_page else self._gate.admit(scope)
         except Refused as e:
             self._metrics.refused.labels(e.reason).inc()
             exchange.refused, exchange.token = e.reason, e.token
             await refuse(exchange.send, e)
             return
         exchange.token = caller.id
-        scope.setdefault("state", {})["caller"] = caller
+        state = scope.setdefault("state", {})
+        state["caller"] = caller
+        if for_page:
+            exchange.route = ROUTE
         if asks and path == "/ready":
             exchange.route = path
             await self._ready(exchange.send)
@@ -121,6 +131,16 @@ class Edge:
             await answer(exchange.send, 200, self._metrics.text(), CONTENT_TYPE)
         else:
             await self._app(scope, exchange.receive, exchange.send)
+            self._heed(state, exchange)
+
+    def _heed(self, state: Mapping[str, Any], exchange: _Exchange) -> None:
+        """What the app has found out of who sent the request: somebody who signed in, or tried to."""
+        refused = state.get("refused")
+        if isinstance(refused, Refused):
+            self._metrics.refused.labels(refused.reason).inc()
+            exchange.refused, exchange.token = refused.reason, refused.token
+        else:
+            exchange.token = state["caller"].id
 
     async def _ready(self, send: Send) -> None:
         health = await self._readiness.health()

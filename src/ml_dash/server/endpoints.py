@@ -59,9 +59,9 @@ class Call:
         sent = await bodies.receive(self.request, what, limit, self.service.limits.stall, self._held)
         return lambda: bodies.decompressed(sent, coding, what, decoded, self._held)
 
-    async def record(self, kind: type[T]) -> Callable[[], T]:
-        """The body as a record; what is returned is called off the event loop."""
-        limit = self.service.limits.record
+    async def record(self, kind: type[T], limit: int | None = None) -> Callable[[], T]:
+        """The body as a record, of `limit` bytes at most; what is returned is called off the event loop."""
+        limit = limit or self.service.limits.record
         body = await self.body("the body", limit, limit, refusals.JSON)
         return lambda: wire.load(body(), kind)
 
@@ -100,11 +100,12 @@ class Body(NamedTuple):
 
 
 class Endpoint(NamedTuple):
-    """A route of the API. `answer` is the type of a JSON answer, or a media type, or None where there is no content."""
+    """A route of the API. `scope` is what it needs, None nothing. `answer` is the type of a JSON answer, or a media type, or None where
+    there is no content."""
 
     method: str
     path: str
-    scope: Scope
+    scope: Scope | None
     handle: Callable[[Call], Awaitable[Response]]
     summary: str
     answer: Any
@@ -116,7 +117,8 @@ class Endpoint(NamedTuple):
 
         async def handle(request: Request) -> Response:
             caller = caller_of(request)
-            caller.require(self.scope)
+            if self.scope is not None:
+                caller.require(self.scope)
             with service.budget.hold() as held:
                 return await self.handle(Call(request, service, caller, held))
 

@@ -6,25 +6,28 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator
+from collections.abc import AsyncIterator, Hashable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import BinaryIO, cast
 from urllib.parse import quote
 
 import anyio
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from ml_dash.errors import Conflict
 from ml_dash.model import FileRecord
 from ml_dash.server import bodies
+from ml_dash.server.asgi import is_known
 from ml_dash.server.refusals import Late, Refused, too_large
+from ml_dash.server.streaming import Streamed
 from ml_dash.server.threads import Threads
 
 BLOCK = 1024 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_CODE = re.compile(r"(text|application)/(x-)?(css|javascript|ecmascript|jscript|livescript)", re.IGNORECASE)
 _UNSAFE = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "sandbox",
@@ -188,10 +191,14 @@ class Reached(Exception):
 
 
 def download(request: Request, record: FileRecord, stream: BinaryIO, threads: Threads, stall: float) -> Response:
-    """The answer with the bytes of `stream`, or the range of them that was asked for; it closes the stream."""
+    """The answer with the bytes of `stream`, or the range of them that was asked for, or that who asks has them; it closes the
+    stream."""
     size = record.size_bytes
     tag = f'"{record.checksum}"'
     headers = {**_UNSAFE, "ETag": tag, "Content-Disposition": _attachment(record.filename)}
+    if is_known(request.scope, tag):
+        stream.close()
+        return Response(None, 304, headers)
     try:
         first, stop = _wanted(request, size, tag)
     except Refused:
@@ -206,34 +213,7 @@ def download(request: Request, record: FileRecord, stream: BinaryIO, threads: Th
     if request.method == "HEAD":
         stream.close()
         return Response(None, status, headers)
-    return _Download(_blocks(stream, first, stop, threads), status, headers, stall, stream.close)
-
-
-class _Download(StreamingResponse):
-    """A streamed answer that lets its file go however it ends, and is given up where the client takes nothing for long."""
-
-    def __init__(
-        self,
-        blocks: AsyncIterator[bytes],
-        status: int,
-        headers: dict[str, str],
-        stall: float,
-        close: Callable[[], None],
-    ) -> None:
-        super().__init__(blocks, status, headers)
-        self._stall = stall
-        self._close = close
-
-    async def stream_response(self, send: Callable[..., object]) -> None:
-        async def patient(message: object) -> None:
-            with anyio.fail_after(self._stall):
-                await send(message)  # type: ignore[misc]
-
-        try:
-            with suppress(TimeoutError):
-                await super().stream_response(patient)
-        finally:
-            self._close()
+    return Streamed(_blocks(stream, first, stop, threads), status, headers, stall, stream.close)
 
 
 async def _blocks(stream: BinaryIO, first: int, stop: int, threads: Threads) -> AsyncIterator[bytes]:
@@ -279,7 +259,10 @@ def _attachment(filename: str) -> str:
 
 
 def _content_type(told: str) -> str:
-    """What the uploader said, if it can stand in a header."""
+    """What the uploader said, if it can stand in a header. Code for a page is text: a page of ours may load scripts of its own origin,
+    and this is none."""
+    if _CODE.match(told):
+        return "text/plain; charset=utf-8"
     return (
         told if re.fullmatch(r"[\w.+-]+/[\w.+-]+(; ?[\w-]+=[\w.-]+)*", told, re.ASCII) else "application/octet-stream"
     )

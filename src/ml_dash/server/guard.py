@@ -77,6 +77,24 @@ def _check_origin(scope: HttpScope, host: tuple[str, str]) -> None:
     )
 
 
+def check_own_page(scope: HttpScope) -> None:
+    """Raise `Refused` where a page of another origin sent a request that a browser's cookie came with. `Sec-Fetch-Site` is the browser's
+    own word; where it sends none (plain HTTP by another name than localhost) `Origin` must be here, if it says one: it is
+    with every request that changes something, and what another page has read for it, that page does not get to see."""
+    sites = header_values(scope, b"sec-fetch-site")
+    origins = header_values(scope, b"origin")
+    own = all(site in ("same-origin", "none") for site in sites)
+    if not sites and origins:
+        own = len(origins) == 1 and split_host(_place(origins[0])) == _host(scope) != ("", "")
+    if not own:
+        name, said = ("Sec-Fetch-Site", b"sec-fetch-site") if sites else ("Origin", b"origin")
+        raise _refused(
+            "origin",
+            f"{name}: a page of another site sent this request ({_quoted(scope, said)}). Being signed in counts for this server's own "
+            "pages; programs send a token: `Authorization: Bearer <token>`.",
+        )
+
+
 def _is_visit(scope: HttpScope) -> bool:
     """Whether somebody followed a link from another site to here: what comes back is shown to the user, not to that site."""
     mode, dest = header_values(scope, b"sec-fetch-mode"), header_values(scope, b"sec-fetch-dest")

@@ -24,6 +24,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The lines of one answer to a read."""
     buckets: int = 20_000
     """`max_points` of a sample."""
+    patience: float = 0.15
+    """Seconds that a table waits for series that nobody has looked at yet."""
+    listen: float = 300.0
+    """How long one may listen to what happens before it has to come back: a token that is revoked is good for no longer."""
+    turn: float = 0.01
+    """Seconds of samples that are computed before those are sent."""
     stall: float = 60.0
     """How long a client may send nothing in the middle of a body, or take nothing of a file, before it is given up."""
     retry_after: float = 1.0

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
+import msgspec.inspect
 
 from ml_dash.server.endpoints import Body, Endpoint, NoQuery
 from ml_dash.server.refusals import JSON
@@ -41,11 +42,43 @@ def paths(endpoints: Iterable[Endpoint]) -> tuple[dict[str, Any], dict[str, Any]
     kinds = list(dict.fromkeys(kind for endpoint in endpoints for kind in _kinds(endpoint)))
     refs, schemas = msgspec.json.schema_components([Problem, *kinds], ref_template=_REF)
     by_kind = dict(zip([Problem, *kinds], refs, strict=True))
+    for name in _always_whole(endpoint.answer for endpoint in endpoints):
+        _say_what_is_there(schemas[name])
     queries = {endpoint.query for endpoint in endpoints}
     found: dict[str, Any] = {}
     for endpoint in endpoints:
         found.setdefault(_WHOLE.sub("", endpoint.path), {})[endpoint.method.lower()] = _operation(endpoint, by_kind)
     return found, {name: schema for name, schema in schemas.items() if name not in {q.__name__ for q in queries}}
+
+
+def _always_whole(answers: Iterable[Any]) -> set[str]:
+    """Records of answers that are sent with all their fields but those that are null: see `wire.dump`."""
+    found: set[str] = set()
+    wanted = [msgspec.inspect.type_info(kind) for kind in answers if isinstance(kind, type)]
+    while wanted:
+        one = wanted.pop()
+        if isinstance(one, msgspec.inspect.StructType):
+            if one.cls.__name__ in found:
+                continue
+            if not one.cls.__struct_config__.omit_defaults:
+                found.add(one.cls.__name__)
+            wanted += [field.type for field in one.fields]
+        elif isinstance(one, msgspec.inspect.Metadata):
+            wanted.append(one.type)
+        elif isinstance(one, msgspec.inspect.UnionType):
+            wanted += one.types
+        elif isinstance(one, msgspec.inspect.CollectionType):
+            wanted.append(one.item_type)
+        elif isinstance(one, msgspec.inspect.DictType):
+            wanted.append(one.value_type)
+    return found
+
+
+def _say_what_is_there(schema: dict[str, Any]) -> None:
+    """A field with a default is one that a request may leave out; an answer does not, unless it is null."""
+    always = set(schema.get("required", ()))
+    there = [name for name, told in schema["properties"].items() if name in always or told.get("default") is not None]
+    schema["required"] = there
 
 
 def _kinds(endpoint: Endpoint) -> Iterator[Any]:
@@ -59,7 +92,7 @@ def _operation(endpoint: Endpoint, by_kind: dict[Any, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": endpoint.handle.__name__,
         "summary": endpoint.summary,
-        "description": f"Needs a token with the scope “{endpoint.scope}”, where the server looks at tokens.",
+        "description": _needs(endpoint),
         "tags": ["ml-dash"],
         "parameters": [*_in_path(endpoint.path), *_in_query(endpoint.query)],
         "responses": _responses(endpoint, by_kind),
@@ -67,6 +100,12 @@ def _operation(endpoint: Endpoint, by_kind: dict[Any, Any]) -> dict[str, Any]:
     if endpoint.body is not None:
         operation["requestBody"] = {"required": True, "content": _content(endpoint.body, by_kind)}
     return operation
+
+
+def _needs(endpoint: Endpoint) -> str:
+    if endpoint.scope is None:
+        return "Needs no token."
+    return f"Needs a token with the scope “{endpoint.scope}”, where the server looks at tokens."
 
 
 def _content(body: Body, by_kind: dict[Any, Any]) -> dict[str, Any]:

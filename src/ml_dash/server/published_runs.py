@@ -19,7 +19,7 @@ import msgspec
 
 from ml_dash.errors import InvalidInput, NotFound, ReadOnly
 from ml_dash.model import STATUSES, Attempt, Run, RunKey, RunKind, RunPatch, Status
-from ml_dash.server.caller import SCOPES, Caller
+from ml_dash.server.caller import Caller
 from ml_dash.server.service import Service
 from ml_dash.store.patch import new_id
 
@@ -75,7 +75,7 @@ class PublishedRuns:
             return
         found = self.find(caller, kind, run)
         attempts = _open_attempts(found)
-        if not writes and (not attempts or SCOPES.index(caller.scope) < SCOPES.index("write")):
+        if not writes and (not attempts or not caller.may("write")):
             return
         if not attempts:
             _check_protection(found)

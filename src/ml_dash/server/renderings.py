@@ -16,13 +16,13 @@ SMALL = 1024
 _LEVEL = 1
 
 
-def coding_for(accepted: str) -> str:
-    """The coding to answer in, for an Accept-Encoding header: zstd, gzip, or "" for none."""
+def coding_for(accepted: str, offered: Sequence[str] = ("zstd", "gzip")) -> str:
+    """The coding to answer in, for an Accept-Encoding header: the first of those `offered` that it takes, or "" for none."""
     weights: dict[str, float] = {}
     for part in accepted.lower().split(","):
         name, _, parameter = part.partition(";")
         weights[name.strip()] = _weight(parameter)
-    usable = [name for name in ("zstd", "gzip") if weights.get(name, weights.get("*", 0.0)) > 0]
+    usable = [name for name in offered if weights.get(name, weights.get("*", 0.0)) > 0]
     return usable[0] if usable else ""
 
 

@@ -32,6 +32,7 @@ from ml_dash.server.connection import Waits, limited
 from ml_dash.server.edge import Edge
 from ml_dash.server.listening import BACKLOG, announce, bound, in_words
 from ml_dash.server.metrics import Metrics, metered
+from ml_dash.server.page import Page
 from ml_dash.server.places import check_place, count_tokens, live_tokens, opened, readiness
 from ml_dash.server.settings import Settings
 from ml_dash.server.shared_metrics import SharedMetrics
@@ -54,28 +55,38 @@ def compose(
     """The whole server as one ASGI app. `local` is whether it listens on loopback alone, `clock` what tokens expire by."""
     metrics = Metrics(getattr(store, "counts", None), shared)
     gate = Gate(tokens, local=local, allowed_hosts=settings.allowed_hosts, clock=clock)
-    app = create_app(metered(store, metrics), settings.limits())
+    page = Page()
+    app = create_app(metered(store, metrics), settings.limits(), door=gate, page=page, place=settings.place)
     routes = {route.endpoint: route.path for route in app.routes if isinstance(route, Route)}
-    return Edge(app, gate, readiness(store, settings), metrics, log, routes=routes)
+    ending = app.state.service.views.stop
+    return Edge(app, gate, readiness(store, settings), metrics, log, routes=routes, page=page, ending=ending)
 
 
 def serve(settings: Settings, out: IO[str]) -> None:
     """Serve until a signal comes. Lines of JSON go to `out`, sentences for people to standard error. Raises `InvalidInput`,
     `CorruptData` for damaged tokens, `Unavailable` for a database that does not answer, and `OSError`, before anything is served."""
-    tokens = count_tokens(settings)
-    check_place(settings)
     log = Log(out, settings.log_level)
-    with closing(bound(settings)) as listener:
-        if not tokens and not is_local(listener):
-            raise InvalidInput(_open_to_all(settings))
-        with in_words(settings):
-            listener.listen(BACKLOG)
+    check_place(settings)
+    with listening(settings) as (listener, tokens):
         if settings.workers > 1:
             from ml_dash.server.supervisor import supervise
 
             supervise(settings, listener, log, tokens)
         else:
             work(settings, listener, log, started=lambda: announce(listener, settings, log, tokens))
+
+
+@contextmanager
+def listening(settings: Settings) -> Iterator[tuple[socket.socket, int]]:
+    """The socket, and how many tokens there are; connections wait from here on. Raises as `serve` does, `InvalidInput` where everybody
+    would be let in."""
+    tokens = count_tokens(settings)
+    with closing(bound(settings)) as listener:
+        if not tokens and not is_local(listener):
+            raise InvalidInput(_open_to_all(settings))
+        with in_words(settings):
+            listener.listen(BACKLOG)
+        yield listener, tokens
 
 
 def work(
@@ -90,7 +101,7 @@ def work(
     with live_tokens(settings, log) as tokens:
         store = opened(settings)
         edge = compose(store, settings, log, tokens, local=is_local(listener), shared=shared)
-        server = _Server(_config(edge, settings), settings, log, started, alone=settings.workers == 1)
+        server = _Server(_config(edge, settings), settings, log, started, edge.end, alone=settings.workers == 1)
         gc.collect()
         gc.freeze()  # what libraries have made stays; looking through it again takes longer than many a request
         with server.signals(), _library_logs(log, settings.log_level):
@@ -138,10 +149,19 @@ class _Server(uvicorn.Server):
     """Uvicorn's server, that says where it listens, and whose end by a signal is an ordinary end."""
 
     def __init__(
-        self, config: uvicorn.Config, settings: Settings, log: Log, tell: Callable[[], None], *, alone: bool
+        self,
+        config: uvicorn.Config,
+        settings: Settings,
+        log: Log,
+        tell: Callable[[], None],
+        end: Callable[[], None],
+        *,
+        alone: bool,
     ) -> None:
-        """`tell` is called once it serves. `alone` is whether no other process takes connections from its sockets."""
+        """`tell` is called once it serves, `end` when it is about to stop. `alone` is whether no other process takes connections from
+        its sockets."""
         super().__init__(config)
+        self._end = end
         self._alone = alone
         self._acceptors: list[Acceptor] = []
         self._settings = settings
@@ -179,6 +199,7 @@ class _Server(uvicorn.Server):
         for acceptor in self._acceptors:
             acceptor.close()
         self._log.write("info", "stopping", requests=len(self.server_state.tasks))
+        self._end()
         with _deadline(self._settings.stop + AFTERWARDS, self._log):
             await super().shutdown(sockets)
             await asyncio.sleep(0)

@@ -4,8 +4,9 @@ What the routes of this protocol and those of the published clients share. Knows
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -37,6 +38,7 @@ from ml_dash.server.ingest import GroupCommit, Groups, Outcome
 from ml_dash.server.limits import Limits
 from ml_dash.server.owners import Owners, unknown
 from ml_dash.server.threads import Threads
+from ml_dash.server.views import Views
 from ml_dash.store.checks import check_columns, check_series
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ class Service:
     def __init__(self, store: Store, limits: Limits) -> None:
         self.store = store
         self.limits = limits
+        self.instance = os.urandom(8).hex()
+        """Of this start: whoever meets another one knows that nothing of what this one said is known to it."""
         self.budget = Budget(limits.in_flight, limits.retry_after)
         self.appends = Threads("append", limits.appends)
         self._together = Groups(self.appends, limits.appends, self._append_group, limits.slow)
@@ -61,10 +65,13 @@ class Service:
         self.receiving = Receiving()
         self.commit = GroupCommit(store.flush)
         self._owners = Owners(lambda run: store.get_run(run).key.namespace)
+        self.looks = Threads("look", 1)
+        self.views = Views(store, limits, self.looks, self.instance, self.reading)
 
     def close(self) -> None:
         """End the threads. The store is its owner's to close."""
-        for threads in (self.appends, self.calls, self.uploads):
+        self.views.close()  # first: calls may wait for what it looks at
+        for threads in (self.appends, self.calls, self.uploads, self.looks):
             threads.close()
         self.commit.close()
 
@@ -73,12 +80,16 @@ class Service:
     def put_run(self, caller: Caller, key: RunKey, patch: RunPatch) -> Run:
         caller.require("write")
         _check_patch(patch)
-        return self.store.put_run(key._replace(namespace=caller.namespace(key.namespace)), patch)
+        run = self.store.put_run(key._replace(namespace=caller.namespace(key.namespace)), patch)
+        self.views.changed(run)
+        return run
 
     def update_run(self, caller: Caller, run: str, patch: RunPatch) -> Run:
         _check_patch(patch)
         with self._of(caller, "write", run):
-            return self.store.update_run(run, patch)
+            after = self.store.update_run(run, patch)
+        self.views.changed(after)
+        return after
 
     def get_run(self, caller: Caller, run: RunKey | str) -> Run:
         if isinstance(run, str):
@@ -106,6 +117,7 @@ class Service:
         with self._of(caller, "write", run):
             self.store.delete_run(run)
         self._owners.forget(run)
+        self.views.gone(run)
 
     # ------------------------------------------------------------ rows
 
@@ -116,7 +128,13 @@ class Service:
         return done
 
     def _append_group(self, requests: Sequence[Request]) -> list[Outcome[list[Appended]]]:
-        return append_group(requests, self.store.append, self.limits.together)
+        return append_group(requests, self._stored, self.limits.together)
+
+    def _stored(self, batches: Sequence[Batch]) -> list[Appended]:
+        """Append, and say so to those who look."""
+        done = self.store.append(batches)
+        self.views.appended(batches, done)
+        return done
 
     def _loaded(self, caller: Caller, load: Callable[[], Sequence[Batch]]) -> Sequence[Batch]:
         """The batches, which the caller may append."""
@@ -130,7 +148,7 @@ class Service:
     def _append(self, caller: Caller, batches: Sequence[Batch]) -> list[Appended]:
         """Accepted, not yet durable."""
         with self._of(caller, "write", *{batch.series.run for batch in batches}):
-            return self.store.append(batches)
+            return self._stored(batches)
 
     def read(self, caller: Caller, series: SeriesKey, start: int, limit: int | None) -> Page:
         """As far as a page goes: see `pages`."""
@@ -176,7 +194,9 @@ class Service:
 
     def put_file(self, caller: Caller, run: str, source: BinaryIO, put: FilePut) -> FileRecord:
         with self._of(caller, "write", run):
-            return self.store.put_file(run, source, put)
+            record = self.store.put_file(run, source, put)
+        self.views.filed(run)
+        return record
 
     def get_file(self, caller: Caller, run: str, file: str) -> tuple[FileRecord, BinaryIO]:
         with self._of(caller, "read", run):
@@ -188,9 +208,15 @@ class Service:
 
     def update_file(self, caller: Caller, run: str, file: str, patch: FilePatch) -> FileRecord:
         with self._of(caller, "write", run):
-            return self.store.update_file(run, file, patch)
+            record = self.store.update_file(run, file, patch)
+        self.views.filed(run)
+        return record
 
     # ------------------------------------------------------------ rights
+
+    def reading(self, caller: Caller, run: str) -> AbstractContextManager[None]:
+        """Around what is read of a run. Raises what the caller may not."""
+        return self._of(caller, "read", run)
 
     @contextmanager
     def _of(self, caller: Caller, scope: Scope, *runs: str) -> Iterator[None]:

@@ -20,7 +20,17 @@ from ml_dash.times import parse_iso
 NAME = ""
 """The events series' name."""
 
-_REPLACED = ("kind", "status", "description", "tags", "bindrs", "folder", "metadata", "write_protected")
+_REPLACED = (
+    "kind",
+    "status",
+    "description",
+    "tags",
+    "bindrs",
+    "folder",
+    "metadata",
+    "write_protected",
+    "archived",
+)
 _SAID = ("description", "tags", "metadata")
 _OF_A_PROCESS = ("join", "host", "pid", "at", "first")
 
@@ -122,6 +132,8 @@ def missing(run: Run, series: Iterable[SeriesInfo], files: Iterable[FileRecord],
 def _patches(run: Run, series: Iterable[SeriesInfo], told: Told) -> Iterator[RunPatch]:
     fields = {f: v for f in _REPLACED if f != "status" and (v := getattr(run, f)) and v != told.fields.get(f)}
     fields.pop("write_protected", None)
+    if run.archived != bool(told.fields.get("archived")):  # also where it was taken back
+        fields["archived"] = run.archived
     params = {k: v for k, v in run.params.items() if k not in told.params or repr(told.params[k]) != repr(v)}
     metas = tuple(meta for info in series if (meta := _meta(info, told)) is not None)
     if fields or params or metas:

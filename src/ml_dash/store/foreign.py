@@ -147,6 +147,17 @@ def strict_rows(kind: str, first: int, lines: bytes) -> tuple[list[bytes], list[
     return rows, times
 
 
+def times_in(first: int, lines: bytes) -> list[tuple[int, int]]:
+    """(index, unix ms) of the lines that carry a time, the first at index `first`; none that is less than a tick after another."""
+    found: list[tuple[int, int]] = []
+    for index, line in enumerate(lines.split(b"\n")[:-1], first):
+        timed = _TIMED.search(line, line.rfind(b', "createdAt": "'))
+        ms = _time({"createdAt": timed[1].decode(errors="replace")}) if timed is not None else None
+        if ms is not None and (not found or ms >= found[-1][1] + _TICK):
+            found.append((index, ms))
+    return found
+
+
 def _strict(row: bytes) -> bytes:
     """Bare NaN is no JSON."""
     if _BARE.search(row):

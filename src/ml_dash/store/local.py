@@ -37,7 +37,8 @@ from ml_dash.model import (
 from ml_dash.store import file_system, locks
 from ml_dash.store.atomic import inside
 from ml_dash.store.checks import check_batch, check_columns, check_key, check_series
-from ml_dash.store.listing import Listing, last_point, peek
+from ml_dash.store.foreign import times_in
+from ml_dash.store.listing import Listing, peek
 from ml_dash.store.marks import Mark, advance, trim
 from ml_dash.store.patch import apply_meta, apply_patch, is_known, new_id, new_run
 from ml_dash.store.run_files import RunFiles
@@ -61,6 +62,8 @@ _TICKS = 10.0
 """Seconds that wall times stay in memory at most."""
 _COUNTS = 60.0
 """Seconds that a series' metadata.json may tell an old length, where only rows were flushed."""
+_SHORT = 50_000
+"""Points of a series whose numbers are kept once they were decoded; from longer ones rollups are."""
 _DISK = 0.1
 """Seconds between two syncs with durability="disk"."""
 
@@ -342,26 +345,28 @@ class LocalStore:
 
     def columns(self, series: SeriesKey, fields: Sequence[str], start: int, stop: int | None) -> ColumnsPage:
         """See `Store.columns`."""
-        from ml_dash.columns import from_rows
+        from ml_dash.columns import MOST_LINES, from_rows, most_rows, ticks_alone
 
         check_columns(series, fields, start)
+        if not fields and isinstance(file := self._reader(series), SeriesFile):
+            _, count, total, ticks = file.ticks_of(start, most_rows([]), stop)
+            if file.is_mixed and count:
+                page = file.read(start, count, MOST_LINES)
+                count, ticks = page.count, tuple(sorted({*page.ticks, *times_in(start, page.lines)}))
+            return ticks_alone(start, count, total, ticks)
         return from_rows(self.read, series, fields, start, stop)
 
     def describe(self, run: str) -> list[SeriesInfo]:
         """See `Store.describe`."""
         folder = self._folder(run)
         self._series.write_ticks()
-        infos = []
-        for kind, name, place in folder.list_series():
-            info, line = told(kind, name, place)
-            info.last = last_point(line).get("data")
-            infos.append(info)
-        return sorted(infos, key=lambda info: (info.kind, info.name))
+        return self._listing.series(folder)
 
     def sample(
         self, series: SeriesKey, field: str, x: str | None, start: int, stop: int | None, max_points: int
     ) -> Sample:
         """See `Store.sample`."""
+        from ml_dash.store.column_cache import ColumnCache
         from ml_dash.store.local_samples import SeriesNumbers
         from ml_dash.store.sample_cache import SampleCache
 
@@ -372,7 +377,7 @@ class LocalStore:
             except InvalidInput:
                 self._samples = SampleCache(None)
             else:
-                self._samples = SampleCache(Path(folder))
+                self._samples = SampleCache(Path(folder), columns=ColumnCache(_SHORT))
         source = SeriesNumbers(self._reader(series), series.kind)
         return self._samples.sample(series, source, field, x, start, stop, max_points)
 

@@ -95,6 +95,7 @@ class MemoryStore:
             found = [deepcopy(run.record) for run in self._runs.values() if _matches(query, run.record.key)]
             for run in found if query.series else ():
                 run.series = self.describe(run.id)
+        found.reverse()  # of one millisecond the later one is newer
         return sorted(found, key=lambda run: run.created_at, reverse=True)
 
     def delete_run(self, run: str) -> None:

@@ -22,7 +22,7 @@ from ml_dash.times import iso
 if TYPE_CHECKING:
     from ml_dash.model import FilePatch, FileRecord, RunPatch, SeriesMeta, Status
 
-_REPLACED = ("kind", "description", "tags", "bindrs", "folder", "metadata", "write_protected")
+_REPLACED = ("kind", "description", "tags", "bindrs", "folder", "metadata", "write_protected", "archived")
 _SAID = ("description", "tags", "metadata")
 _WORSE: tuple[Status, ...] = ("COMPLETED", "CANCELLED", "FAILED")
 

@@ -92,16 +92,17 @@ class RunFolder:
             key=self.key,
             kind=kind,
             status=status if status in STATUSES else "COMPLETED",
-            description=doc.get("description"),
-            tags=doc.get("tags") or [],
-            bindrs=doc.get("bindrs") or [],
-            folder=doc.get("folder"),
-            metadata=doc.get("metadata"),
+            description=_text(doc.get("description")),
+            tags=_texts(doc.get("tags")),
+            bindrs=_texts(doc.get("bindrs")),
+            folder=_text(doc.get("folder")),
+            metadata=metadata if isinstance(metadata := doc.get("metadata"), dict) else None,
             params=params.get("data") or {},
             params_version=params.get("version") or 0,
-            created_at=doc.get("created_at") or "",
-            updated_at=doc.get("updated_at") or doc.get("created_at") or "",
+            created_at=_text(doc.get("created_at")) or "",
+            updated_at=_text(doc.get("updated_at") or doc.get("created_at")) or "",
             write_protected=bool(doc.get("write_protected")),
+            archived=bool(doc.get("archived")),
             attempts=attempts,
             marks=doc.get("marks") or {},
             heartbeat_at=self.heartbeat(attempts) if status == "RUNNING" else None,
@@ -145,6 +146,7 @@ class RunFolder:
             "updated_at": run.updated_at,
             "write_protected": run.write_protected,
             "id": run.id,
+            **({"archived": run.archived} if run.archived or "archived" in doc else {}),
             **({"namespace": run.key.namespace} if run.key.namespace else {}),
             "status": run.status,
             "attempts": [msgspec.to_builtins(a) for a in run.attempts],
@@ -255,8 +257,13 @@ class RunFolder:
             yield from walk_series(os.path.join(self.path, kind), kind, "")
 
 
-def walk_series(place: str, kind: str, above: str) -> Iterator[tuple[str, str, str]]:
-    """The series at and below `place`; symbolic links are not followed."""
+def walk_series(
+    place: str, kind: str, above: str, *, before: Callable[[str], None] | None = None
+) -> Iterator[tuple[str, str, str]]:
+    """The series at and below `place`; symbolic links are not followed. `before` is told of every folder that is about to be looked
+    through, but for series without folders in them on file systems that count these."""
+    if before is not None:
+        before(place)
     try:
         entries = sorted(os.scandir(place), key=lambda e: e.name)
     except (FileNotFoundError, NotADirectoryError):
@@ -270,12 +277,17 @@ def walk_series(place: str, kind: str, above: str) -> Iterator[tuple[str, str, s
             if shown is None or "%~" in above:
                 name = read_meta(entry.path).get("name") or name
             yield kind, name, entry.path
-        if entry.stat(follow_symlinks=False).st_nlink != _CHILDLESS:
-            yield from walk_series(entry.path, kind, name + "/")
+            if not may_have_folders(entry.stat(follow_symlinks=False)):
+                continue
+        yield from walk_series(entry.path, kind, name + "/", before=before)
+
+
+def may_have_folders(folder: os.stat_result) -> bool:
+    """False for a folder without folders in it, on file systems that count a folder's links: "." and its name. Others always say 1."""
+    return folder.st_nlink != _CHILDLESS
 
 
 _CHILDLESS = 2
-"""Links of a folder without folders in it, on the file systems that count ("." and its name); others always say 1."""
 
 
 def find_segment(place: str, segment: str, raw: str) -> str | None:
@@ -336,11 +348,11 @@ def load_meta(folder: str, kind: str, name: str) -> SeriesInfo:
     return SeriesInfo(
         kind,
         name,
-        description=doc.get("description"),
-        tags=doc.get("tags") or [],
-        metadata=doc.get("metadata"),
-        created_at=doc.get("createdAt"),
-        updated_at=doc.get("updatedAt") or doc.get("createdAt"),
+        description=_text(doc.get("description")),
+        tags=_texts(doc.get("tags")),
+        metadata=metadata if isinstance(metadata := doc.get("metadata"), dict) else None,
+        created_at=_text(doc.get("createdAt")),
+        updated_at=_text(doc.get("updatedAt") or doc.get("createdAt")),
     )
 
 
@@ -412,6 +424,17 @@ def read_record(path: str) -> dict[str, Any] | None:
         )
         raise NewerFormat(msg)
     return doc
+
+
+def _text(value: Any) -> str | None:
+    """Published clients write whatever they are given, and so may an editor: text that every reader can have."""
+    return None if value is None else str(value).encode(errors="replace").decode()
+
+
+def _texts(values: Any) -> list[str]:
+    """A list of texts; of one text that one."""
+    told = values if isinstance(values, list) else [values] if values else []
+    return [text for one in told if (text := _text(one)) is not None]
 
 
 # ---------------------------------------------------------------- this machine

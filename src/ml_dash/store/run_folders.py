@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 
 from ml_dash.errors import InvalidInput, NewerFormat, NotFound
 from ml_dash.model import RunKey
@@ -106,7 +107,7 @@ class RunFolders:
             for entry, shown in folders_in(root):
                 if project in (None, shown) and (space or entry not in OURS):
                     place = os.path.join(root, entry)
-                    paths += [(RunKey(space, shown, name), os.path.join(place, run)) for run, name in folders_in(place)]
+                    paths += [(RunKey(space, shown, name), f"{place}/{run}") for run, name in folders_in(place)]
         return paths
 
     def _spaces(self, namespace: str | None) -> list[tuple[str, str]]:
@@ -133,6 +134,15 @@ def run_at(path: str) -> tuple[str, RunKey] | None:
         for folder in (above, place)
     )
     return os.path.dirname(above), RunKey("", project, name)
+
+
+def project_at(path: str) -> tuple[str, str] | None:
+    """Root folder and name of the project whose folder is `path`; None if no run lies in it."""
+    place = os.path.abspath(path)
+    if not any(any(map(os.path.exists, _records(f"{place}/{entry}"))) for entry, _ in folders_in(place)):
+        return None
+    segment = os.path.basename(place)
+    return os.path.dirname(place), decode_segment(segment) or _recorded_name(place) or segment
 
 
 def run_path(root: str, key: RunKey) -> str:
@@ -170,9 +180,19 @@ def folders_in(place: str) -> list[tuple[str, str]]:
         shown = decode_segment(entry)
         if shown is None:
             shown = _recorded_name(os.path.join(place, entry)) or entry
-        with suppress(InvalidInput):
-            out.append((entry, check_run_name("name", shown)))
+        if _is_name(shown):
+            out.append((entry, shown))
     return out
+
+
+@lru_cache(maxsize=1 << 16)
+def _is_name(name: str) -> bool:
+    """Whether a run or project may be called so; asked of the same names with every list."""
+    try:
+        check_run_name("name", name)
+    except InvalidInput:
+        return False
+    return True
 
 
 def _recorded_name(place: str) -> str | None:

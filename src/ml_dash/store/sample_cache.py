@@ -55,6 +55,7 @@ from ml_dash.rollup import (
 
 if TYPE_CHECKING:
     from ml_dash.model import SeriesKey
+    from ml_dash.store.column_cache import ColumnCache
 
 _MAGIC = b"MLDROLL\0"
 _VERSION = 1
@@ -103,7 +104,7 @@ class SampleCache:
 
     `folder` is where rollups of at least `file_from` points are written; None: nowhere. `base` is the points a span,
     `memory` the bytes kept (the least recently used go; the last one used stays, however large), `block` the rows
-    decoded at a time.
+    decoded at a time. `columns` keeps what is decoded of short series.
     """
 
     def __init__(
@@ -114,12 +115,14 @@ class SampleCache:
         memory: int = 256 << 20,
         file_from: int = 20_000,
         block: int = 1 << 20,
+        columns: ColumnCache | None = None,
     ) -> None:
         self._folder = folder
         self._base = base
         self._memory = memory
         self._file_from = file_from
         self._block = block
+        self._columns = columns
         self._forget()
         _caches.add(self)
 
@@ -129,6 +132,8 @@ class SampleCache:
         self._lock = threading.Lock()
         self._entries: OrderedDict[tuple[SeriesKey, str], _Entry] = OrderedDict()
         self._used = 0
+        if self._columns is not None:
+            self._columns.forget()
 
     def sample(
         self,
@@ -146,6 +151,8 @@ class SampleCache:
         range without points gives an empty sample. Raises `InvalidInput` where `start` or `stop` is negative or
         `max_points` is not an int ≥ 1, and whatever `source` raises.
         """
+        if self._columns is not None:
+            source = self._columns.of(series, source)
         total = source.total
         stop = total if stop is None else min(stop, total)
         if stop < 0:

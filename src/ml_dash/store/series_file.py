@@ -619,6 +619,17 @@ class SeriesFile:
         ticks = self.ticks.between(start, start + count) if self.ticks is not None else ()
         return Page(self.kind, start, count, total, lines, ticks, (self.path, first))
 
+    @property
+    def is_mixed(self) -> bool:
+        """Whether lines of another writer are in it, which carry their times themselves."""
+        return self._translate is not None
+
+    def ticks_of(self, start: int, most: int, stop: int | None) -> tuple[int, int, int, tuple[tuple[int, int], ...]]:
+        """(start, count, total, ticks) of `most` points of [start, stop) at most. No line is read."""
+        total = self.extent()[1]
+        count = max(0, min(most, (total if stop is None else min(stop, total)) - start))
+        return start, count, total, self.ticks.between(start, start + count) if count and self.ticks is not None else ()
+
     def _stop(self, fd: int, end: int, total: int, after: tuple[int, int], stop: int) -> int:
         """Where the points below `stop` end. The line that begins there may be damaged: it is not asked for."""
         try:

@@ -192,6 +192,8 @@ class Problem(msgspec.Struct, omit_defaults=True):
     retry_after: float | None = None
     path: str | None = None
     offset: int | None = None
+    at: list[int] | None = None
+    """Of a filter that cannot be read: which part of it, [begin, end), counted in UTF-16 code units as JavaScript counts."""
 
 
 STATUS: Sequence[tuple[type[Exception], int]] = (
@@ -225,6 +227,8 @@ def problem(error: Exception) -> tuple[int, Problem]:
     for field in ("expected", "batch", "row", "retry_after", "path", "offset"):
         if isinstance(value := getattr(error, field, None), (int, float, str)):
             setattr(told, field, value)
+    if isinstance(at := getattr(error, "at", None), tuple):
+        told.at = list(at)
     return status, told
 
 
